@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How a failure is told: the one place where operation, address and cause meet in a message. No I/O, no system: what a system's code
+ * means is the platform's to say.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+_Static_assert(sizeof(virtsock_error) == 256, "virtsock_error is ABI: 256 bytes for ever");
+_Static_assert(sizeof(virtsock_slice) == 2 * sizeof(void *), "virtsock_slice is ABI: a pointer and a size");
+
+static const struct {
+    const char *name, *cause;
+} statuses[] = {
+    [-VIRTSOCK_OK]                 = { "ok", "no error" },
+    [-VIRTSOCK_E_INVALID]          = { "invalid", "not allowed here" },
+    [-VIRTSOCK_E_UNSUPPORTED]      = { "unsupported", "not supported here" },
+    [-VIRTSOCK_E_REFUSED]          = { "refused", "connection refused" },
+    [-VIRTSOCK_E_TIMEOUT]          = { "timeout", "the time has passed" },
+    [-VIRTSOCK_E_UNREACHABLE]      = { "unreachable", "no way to the peer" },
+    [-VIRTSOCK_E_DENIED]           = { "denied", "permission denied" },
+    [-VIRTSOCK_E_IN_USE]           = { "in use", "already in use" },
+    [-VIRTSOCK_E_EOF]              = { "eof", "the peer has ended" },
+    [-VIRTSOCK_E_RESET]            = { "reset", "the conversation broke" },
+    [-VIRTSOCK_E_CANCELLED]        = { "cancelled", "closed here" },
+    [-VIRTSOCK_E_AGAIN]            = { "again", "not ready" },
+    [-VIRTSOCK_E_INTERRUPTED]      = { "interrupted", "a signal came" },
+    [-VIRTSOCK_E_PROTOCOL]         = { "protocol", "the peer broke the protocol" },
+    [-VIRTSOCK_E_NAME_TOO_LONG]    = { "name too long", "the path does not fit a socket address" },
+    [-VIRTSOCK_E_MESSAGE_TOO_LONG] = { "message too long", "the message is too long" },
+    [-VIRTSOCK_E_NOT_FOUND]        = { "not found", "there is none" },
+    [-VIRTSOCK_E_AMBIGUOUS]        = { "ambiguous", "several have that name" },
+    [-VIRTSOCK_E_NO_RESOURCES]     = { "no resources", "out of memory or descriptors" },
+    [-VIRTSOCK_E_SYSTEM]           = { "system", "system error" },
+};
+#define STATUSES ((int)(sizeof statuses / sizeof statuses[0]))
+
+const char *virtsock_status_name(virtsock_status status)
+{
+    return statuses[status <= 0 && status > -STATUSES ? -status : -VIRTSOCK_E_SYSTEM].name;
+}
+
+virtsock_status vs_because(struct vs_cause *why, virtsock_status status, const char *text)
+{
+    why->status = status;
+    why->os_code = 0;
+    why->text = text;
+    return status;
+}
+
+/* Bytes of the UTF-8 character at s, of at most n; 0: there is none. Overlong forms and surrogates are let through: it is for reading. */
+static size_t utf8_length(const unsigned char *s, size_t n)
+{
+    size_t length = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+
+    if (length > n)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+/* Appends text at *at, whole characters alone, with `?` for what is none or is a control character; ends with a NUL before end. */
+static void put(char **at, const char *end, const char *text)
+{
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        const unsigned char *s = (const unsigned char *)text;
+        size_t n = utf8_length(s, left);
+        bool   readable = n > 1 || (n == 1 && s[0] >= 0x20 && s[0] != 0x7f);
+
+        n = n == 0 ? 1 : n;
+        if ((size_t)(end - *at) <= n)
+            break;
+        if (readable)
+            memcpy(*at, text, n);
+        else
+            **at = '?';
+        *at += readable ? n : 1;
+        text += n;
+        left -= n;
+    }
+    **at = '\0';
+}
+
+/* "op about: cause". Where that does not fit, about is shortened first. */
+static void compose(char *out, size_t cap, const char *op, const char *about, const char *cause)
+{
+    const char *end = out + cap, *stop = end;
+    size_t      others = strlen(op) + strlen(cause) + sizeof " : ";
+
+    put(&out, end, op);
+    if (about != NULL) {
+        put(&out, end, " ");
+        if (others + strlen(about) > cap) {
+            size_t room = others + 24 > cap ? 24 : cap - others;
+
+            stop = (size_t)(end - out) > room ? out + room - 2 : end;
+        }
+        put(&out, stop, about);
+        if (stop != end)
+            put(&out, end, "...");
+    }
+    put(&out, end, ": ");
+    put(&out, end, cause);
+}
+
+static void fill(virtsock_error *err, const char *op, const char *about, const struct vs_cause *why)
+{
+    char        code[32];
+    const char *cause = why->text != NULL ? why->text : statuses[-why->status].cause;
+
+    if (why->status == VIRTSOCK_E_SYSTEM && why->os_code != 0) {
+        snprintf(code, sizeof code, "system error %d", why->os_code);
+        cause = code;
+    }
+    memset(err, 0, sizeof *err);
+    err->status = why->status;
+    err->os_code = why->os_code;
+    snprintf(err->op, sizeof err->op, "%s", op);
+    compose(err->message, sizeof err->message, op, about, cause);
+}
+
+virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address, const struct vs_cause *why)
+{
+    char about[512];
+
+    if (err == NULL)
+        return why->status;
+    if (why->status == VIRTSOCK_E_AGAIN || why->status == VIRTSOCK_E_EOF) {
+        err->status = why->status;
+        return why->status;
+    }
+    if (address != NULL)
+        virtsock_address_format(address, about, sizeof about);
+    fill(err, op, address != NULL ? about : NULL, why);
+    err->scheme = address != NULL ? address->scheme : VIRTSOCK_SCHEME_NONE;
+    return why->status;
+}
+
+virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status, const char *text)
+{
+    struct vs_cause why;
+
+    vs_because(&why, status, text);
+    return vs_fail(err, op, address, &why);
+}
+
+virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status, const char *format, ...)
+{
+    char            text[sizeof err->message];
+    struct vs_cause why;
+    va_list         args;
+
+    if (err == NULL)
+        return status;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    vs_because(&why, status, text);
+    fill(err, op, about, &why);
+    return status;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What streams and listeners have in common: one descriptor, calls from any thread, and a close that ends them all. It knows nothing of
+ * what the descriptor is for.
+ *
+ * One atomic word counts the calls inside and holds the state. A call enters, looks, makes its one system call, leaves. A close sets the
+ * mark, wakes whoever is inside, waits until nobody is, and only then closes the descriptor, so that no number is reused under a call.
+ * On a connected stream shutdown() is the wake, and it is sticky: a call that comes late sees the end at once. Where shutdown() wakes
+ * nobody (listeners, connections under way) the wait is for a wake of the handle's own as well, made by the first call that must wait.
+ */
+#ifndef VS_HANDLE_H
+#define VS_HANDLE_H
+
+#include <stdatomic.h>
+
+#include "platform/platform.h"
+
+#define VS_USERS   UINT32_C(0x0000ffff) /* calls inside */
+#define VS_OPEN    UINT32_C(0x00010000) /* fd is valid */
+#define VS_CLOSING UINT32_C(0x00020000) /* the mark: nobody enters, everybody inside leaves */
+#define VS_CLOSED  UINT32_C(0x00040000) /* the descriptor is gone */
+#define VS_SHUTS   UINT32_C(0x00080000) /* a connected socket: shutdown() wakes every wait */
+#define VS_BLOCKS  UINT32_C(0x00100000) /* an untimed call may block in the kernel: SHUTS, and signals do not matter */
+#define VS_DRIVEN  UINT32_C(0x00200000) /* a thread drives the connection under way */
+#define VS_CLOSER  UINT32_C(0x01000000) /* bits 24-31: threads inside a close */
+#define VS_CLOSERS UINT32_C(0xff000000)
+
+struct vs_handle {
+    _Atomic uint32_t word;
+    uint32_t         process;           /* that made it */
+    _Atomic int64_t  fd;                /* -1: none */
+    _Atomic uint64_t wake;              /* process << 32 | wake + 1; 0: none yet */
+    _Atomic int64_t  linger_until;      /* the earliest deadline that a closer gave */
+    bool             interruptible;
+};
+
+void vs_handle_init(struct vs_handle *h, bool interruptible);
+
+/* The word as it was before. Always paired with vs_leave. */
+static inline uint32_t vs_enter(struct vs_handle *h)
+{
+    return atomic_fetch_add_explicit(&h->word, 1, memory_order_acquire);
+}
+
+static inline void vs_leave(struct vs_handle *h)
+{
+    atomic_fetch_sub_explicit(&h->word, 1, memory_order_release);
+}
+
+static inline bool vs_is_open(uint32_t word)
+{
+    return (word & (VS_OPEN | VS_CLOSING)) == VS_OPEN;
+}
+
+/* Sequentially consistent: pairs with the mark in vs_handle_close. */
+static inline bool vs_is_closing(struct vs_handle *h)
+{
+    return (atomic_load(&h->word) & VS_CLOSING) != 0;
+}
+
+static inline virtsock_fd vs_handle_fd(const struct vs_handle *h)
+{
+    return atomic_load_explicit(&h->fd, memory_order_relaxed);
+}
+
+/* timeout_ms as a deadline: VS_FOREVER, 0 (only look), or a time, one ms late so that no wait ends early. */
+int64_t vs_deadline(int64_t timeout_ms);
+
+/* Until fd (-1: none, a sleep) has an event: OK; or TIMEOUT, CANCELLED, INTERRUPTED, or *why. The caller is inside. */
+virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, int64_t deadline, struct vs_cause *why);
+
+/* Makes fd the handle's, with bits for the word (VS_OPEN and more). False: a close came first, and fd stays the caller's. */
+bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint32_t bits);
+
+/* Begins a close. True: this caller is the one that ends it, with vs_handle_closed; nobody is inside any more. False: somebody else did,
+ * and is through. *alone: nobody had been inside. In a child of the maker nobody is waited for or woken. */
+bool vs_handle_close(struct vs_handle *h, int64_t linger_until, bool *alone);
+/* Waits for the peer's end while nobody is inside, until the earliest deadline of all closers. */
+virtsock_status vs_handle_linger(struct vs_handle *h, struct vs_cause *why);
+void vs_handle_closed(struct vs_handle *h);
+/* Leaves vs_handle_close: its last word, in both cases. */
+void vs_handle_leave_close(struct vs_handle *h);
+
+/* Waits until nobody is inside and no close is under way: before the memory is freed. */
+void vs_handle_settle(struct vs_handle *h);
+
+/* Takes the descriptor away, with nobody inside: OK, IN_USE, CANCELLED. INVALID: there is none. */
+virtsock_status vs_handle_detach(struct vs_handle *h, virtsock_fd *fd);
+
+/* True in a forked child of the process that made the handle. */
+bool vs_handle_is_foreign(const struct vs_handle *h);
+
+#endif

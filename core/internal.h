@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of the core share: the values behind the opaque types, and how an error is told. Nothing here does I/O or
+ * knows a system; handles that threads share are in handle.h.
+ */
+#ifndef VS_INTERNAL_H
+#define VS_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "virtsock.h"
+
+#define VS_FOREVER  INT64_MAX           /* a deadline that never comes */
+#define VS_TEXT_MAX 4096                /* bytes of an address text */
+
+/* --- GUIDs: bytes as Windows has them on the wire, the first three fields little-endian -------------------------------- */
+
+struct vs_guid {
+    unsigned char b[16];
+};
+
+#define VS_GUID_TEXT 37                 /* with its NUL */
+
+/* 36 characters, n of them given; either case. *out is written on success only. */
+bool vs_guid_parse(struct vs_guid *out, const char *s, size_t n);
+/* Lower case. */
+void vs_guid_format(char out[VS_GUID_TEXT], const struct vs_guid *guid);
+
+/* The service id of a vsock port, and back: false if it is not of that template. */
+void vs_guid_from_port(struct vs_guid *out, uint32_t port);
+bool vs_guid_to_port(const struct vs_guid *guid, uint32_t *port);
+
+/* 0 to 15, or -1. */
+int vs_hex_digit(char c);
+
+/* --- Addresses --------------------------------------------------------------------------------------------------------- */
+
+enum vs_vm {                            /* what the VM part of hvsock:// is */
+    VS_VM_GUID, VS_VM_NAME, VS_VM_WSL, VS_VM_WILDCARD, VS_VM_BROADCAST, VS_VM_CHILDREN, VS_VM_LOOPBACK, VS_VM_PARENT, VS_VM_SILOHOST
+};
+
+struct virtsock_address {
+    virtsock_scheme scheme;
+    int             type;               /* VIRTSOCK_TYPE_ */
+    int             half_close;         /* VIRTSOCK_HALF_CLOSE_ */
+    uint32_t        cid;                /* hyperkit: ANY is 3 connecting, 2 listening */
+    uint32_t        port;
+    int32_t         fd;
+    bool            to_host;
+    bool            docker;             /* hyperkit+docker://: the directory is found when it is used */
+    bool            has_service;        /* hvsock: refused when connecting without. vsock-mux: in place of a port */
+    enum vs_vm      vm_kind;
+    struct vs_guid  vm;                 /* also of the well-known words; not of a name or wsl */
+    struct vs_guid  service;
+    size_t          size;               /* of all of it, for copies */
+    char            text[];             /* path, host, or VM as it is written in canonical form; NUL; then service, if any; NUL */
+};
+
+/* A name that virtsock_resolve must look up before it can be connected to. */
+bool vs_needs_lookup(const virtsock_address *address);
+
+virtsock_status vs_address_copy(virtsock_address **out, const virtsock_address *from);
+
+/* Whole decimal number, 0..UINT32_MAX, nothing before or after. The strict parser that all others are built from. */
+bool vs_parse_u32(const char *s, size_t n, uint32_t *out);
+
+/* --- Options ------------------------------------------------------------------------------------------------------------ */
+
+#define VS_OPTIONS_END 16               /* one past the last number */
+#define VS_RULES_MAX   16
+
+struct vs_rule {
+    enum vs_rule_kind { VS_RULE_CID, VS_RULE_VM, VS_RULE_UID, VS_RULE_SELF, VS_RULE_LOCAL } kind;
+    bool           privileged;          /* source port below 1024 */
+    uint32_t       first, last;         /* CIDs, or the uid twice */
+    struct vs_guid vm;
+};
+
+struct virtsock_options {
+    int64_t        value[VS_OPTIONS_END];
+    uint32_t       set;                 /* bit n: option n was set */
+    int            rule_count;
+    struct vs_rule rules[VS_RULES_MAX];
+};
+
+/* The value that was set, or the default. options may be NULL. */
+int64_t vs_option(const virtsock_options *options, virtsock_option option, int64_t unset);
+/* "WAIT" and so on. */
+const char *vs_option_name(virtsock_option option);
+/* Bit n: option n was set. */
+uint32_t vs_options_set_mask(const virtsock_options *options);
+
+/* --- Errors --------------------------------------------------------------------------------------------------------------- */
+
+/* Why something failed, before the edge says what it was about. text is static, and may be NULL (the status says it all). */
+struct vs_cause {
+    virtsock_status status;
+    int32_t         os_code;
+    const char     *text;
+};
+
+/* Sets *why and returns the status. */
+virtsock_status vs_because(struct vs_cause *why, virtsock_status status, const char *text);
+
+/* Fills err (may be NULL) and returns why->status. The one place where operation, address and cause meet: "op address: cause".
+ * address may be NULL. AGAIN and EOF write the status alone. */
+virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address, const struct vs_cause *why);
+/* The same with a plain status and text. */
+virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status, const char *text);
+/* The same with a printf format for the cause, and a piece of bad text for the address. */
+#if defined __GNUC__
+__attribute__((format(printf, 5, 6)))
+#endif
+virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status, const char *format, ...);
+
+#endif

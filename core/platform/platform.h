@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The porting contract: all that the core asks of a system. posix*.c have all of it, in this order. Nothing above knows a system's
+ * header; nothing here knows a transport. Codes are the system's own (errno, Windows errors), 0 is success.
+ */
+#ifndef VS_PLATFORM_H
+#define VS_PLATFORM_H
+
+#include "internal.h"
+
+/* --- Time and process ------------------------------------------------------------------------------------------------ */
+
+/* Monotonic milliseconds. */
+int64_t vs_now_ms(void);
+/* Gives the processor away; us 0: to whoever is next. */
+void vs_nap_us(unsigned us);
+/* For jitter, no secret. */
+uint32_t vs_random(void);
+/* This process; another number in a forked child. */
+uint32_t vs_process(void);
+/* This process's user. */
+uint32_t vs_user(void);
+
+/* --- What a system's code means -------------------------------------------------------------------------------------- */
+
+/* Sets *why from a code: status, code and text, by operation ("connect", "accept", ...) and scheme. Returns the status. */
+virtsock_status vs_os_cause(struct vs_cause *why, const char *op, virtsock_scheme scheme, int os_code);
+/* The advice for such an error, or NULL. */
+const char *vs_os_advice(const char *op, virtsock_scheme scheme, int os_code);
+
+/* --- Sockets --------------------------------------------------------------------------------------------------------- */
+
+enum vs_family { VS_FAMILY_OTHER, VS_FAMILY_UNIX, VS_FAMILY_VSOCK, VS_FAMILY_INET };
+
+/* One end, as the system has it, in terms that transports understand. */
+struct vs_end {
+    enum vs_family family;
+    uint32_t       cid, port;           /* VSOCK */
+    bool           to_host;
+    char           path[256];           /* UNIX; "" where it is unnamed. Ends in a NUL */
+};
+
+/* The longest path of a UNIX socket, without its NUL. */
+extern const size_t vs_path_max;
+
+/* A new socket: not inherited by programs that are started, non-blocking, no SIGPIPE. type: VIRTSOCK_TYPE_. */
+int vs_socket(virtsock_fd *out, enum vs_family family, int type);
+/* Never blocks. VS_PENDING: under way, vs_connect_result tells when it is through; VS_FULL: UNIX with a full backlog, call again. */
+int vs_connect(virtsock_fd fd, const struct vs_end *to);
+/* What vs_connect answers where a socket's file has no listener any more. */
+bool vs_nobody_listens(int os_code);
+/* 0: connected; VS_PENDING; or the code it failed with. */
+int vs_connect_result(virtsock_fd fd);
+/* The port that was chosen is what vs_local_end tells. */
+int vs_bind(virtsock_fd fd, const struct vs_end *at);
+int vs_listen(virtsock_fd fd, int backlog);
+/* A new stream: blocking, not inherited. VS_EMPTY: nobody waits; VS_LEFT: a client that left before. Never blocks. from is filled. */
+int vs_accept(virtsock_fd fd, virtsock_fd *out, struct vs_end *from);
+int vs_local_end(virtsock_fd fd, struct vs_end *end);
+int vs_peer_end(virtsock_fd fd, struct vs_end *end);
+int vs_set_blocking(virtsock_fd fd, bool blocking);
+/* how: VIRTSOCK_SHUT_. A socket that is no longer connected is 0. */
+int vs_shutdown(virtsock_fd fd, int how);
+void vs_close(virtsock_fd fd);
+
+#define VS_PENDING (-1)
+#define VS_FULL    (-2)
+#define VS_EMPTY   (-3)
+#define VS_LEFT    (-4)
+
+/* What a descriptor is; an error for what is no socket. */
+struct vs_socket_kind {
+    enum vs_family family;
+    int            type;                /* VIRTSOCK_TYPE_, 0: another */
+    bool           listens, connected;
+};
+int vs_socket_kind(virtsock_fd fd, struct vs_socket_kind *kind);
+
+/* Settings of a socket. vsock: level AF_VSOCK; UNIX: SO_SNDBUF and SO_RCVBUF. */
+int vs_set_buffers(virtsock_fd fd, enum vs_family family, int64_t min, int64_t size, int64_t max);     /* 0: leave */
+int vs_get_buffer(virtsock_fd fd, enum vs_family family, int64_t *size);
+int vs_set_vsock_connect_timeout(virtsock_fd fd, int64_t ms);
+/* Who made the other end of a UNIX socket. */
+int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
+
+/* --- Data: one system call each; EINTR is taken care of -------------------------------------------------------------- */
+
+/* Bytes, or minus the code. wait false: never blocks. */
+int64_t vs_send(virtsock_fd fd, const void *data, size_t size, bool wait);
+int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, bool wait);
+int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, bool wait);
+/* One message; *cut: it was longer than cap. */
+int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, bool wait);
+/* One AF_VSOCK message that must not be torn: waits at most until the deadline for the room that is missing; a signal ends it only if
+ * interruptible. A failure may leave a part of it queued. */
+int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool interruptible);
+bool vs_would_block(int os_code);
+bool vs_was_interrupted(int os_code);
+
+/* --- Waiting and waking ---------------------------------------------------------------------------------------------- */
+
+enum vs_waited { VS_READY, VS_WOKEN, VS_TIMED_OUT, VS_SIGNALLED, VS_WAIT_FAILED };
+
+/* Until fd (-1: none) has an event (VIRTSOCK_WANT_), the wake (-1: none) was fired, the deadline has come, or, if interruptible, a signal.
+ * Never early. VS_WAIT_FAILED: *os_code says why. Deadline 0 only looks. */
+enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t deadline, bool interruptible, int *os_code);
+/* A wake: once fired it stays fired. */
+int vs_wake_open(virtsock_fd *out);
+void vs_wake_fire(virtsock_fd wake);
+
+/* --- Names in the file system ---------------------------------------------------------------------------------------- */
+
+/* A path's directory, locked against other users of this library; released by vs_close. Waits one second at most. */
+int vs_lock_directory(virtsock_fd *out, const char *path);
+enum vs_file { VS_FILE_NONE, VS_FILE_SOCKET, VS_FILE_OTHER };
+struct vs_file_id {
+    uint64_t device, inode;
+};
+int vs_file_at(const char *path, enum vs_file *what, struct vs_file_id *id);
+int vs_remove(const char *path);
+/* Permission bits of a socket: before it is bound, and exactly (the umask took some) at its path after. */
+int vs_set_mode_before(virtsock_fd fd, uint32_t mode);
+int vs_set_mode_after(const char *path, const struct vs_file_id *id, uint32_t mode);
+
+/* --- This machine ---------------------------------------------------------------------------------------------------- */
+
+int vs_local_cid(uint32_t *cid);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The porting contract on POSIX systems: time, data, waiting. EINTR and what is left of a deadline are taken care of here and nowhere
+ * else. Sockets are in posix_socket.c, names in posix_file.c, what the codes mean in posix_error.c.
+ */
+#define _GNU_SOURCE             /* eventfd, getrandom */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+/* --- Time and process ------------------------------------------------------------------------------------------------------ */
+
+int64_t vs_now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void vs_nap_us(unsigned us)
+{
+    struct timespec t = { us / 1000000, (long)(us % 1000000) * 1000 };
+
+    if (us == 0)
+        sched_yield();
+    else
+        nanosleep(&t, NULL);
+}
+
+uint32_t vs_random(void)
+{
+    uint32_t n;
+
+    if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n)
+        n = (uint32_t)vs_now_ms() * UINT32_C(2654435761);
+    return n;
+}
+
+uint32_t vs_process(void)
+{
+    return (uint32_t)getpid();
+}
+
+uint32_t vs_user(void)
+{
+    return (uint32_t)geteuid();
+}
+
+/* --- Data -------------------------------------------------------------------------------------------------------------------- */
+
+int64_t vs_send(virtsock_fd fd, const void *data, size_t size, bool wait)
+{
+    ssize_t n;
+
+    do
+        n = send((int)fd, data, size, wait ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -(int64_t)errno : n;
+}
+
+#define SLICES 256
+
+static int64_t send_slices(virtsock_fd fd, const virtsock_slice *slices, size_t count, int flags)
+{
+    const unsigned short used = (unsigned short)(count < SLICES ? count : SLICES);     /* msg_iovlen is an int in musl, a size_t in glibc */
+    struct iovec         pieces[SLICES];
+    struct msghdr        message;
+    ssize_t              n;
+
+    memset(&message, 0, sizeof message);
+    message.msg_iov = pieces;
+    message.msg_iovlen = used;
+    for (size_t i = 0; i < used; i++) {
+        pieces[i].iov_base = (void *)(uintptr_t)slices[i].data;
+        pieces[i].iov_len = slices[i].size;
+    }
+    n = sendmsg((int)fd, &message, MSG_NOSIGNAL | flags);
+    return n < 0 ? -(int64_t)errno : n;
+}
+
+int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, bool wait)
+{
+    int64_t n;
+
+    do
+        n = send_slices(fd, slices, count, wait ? 0 : MSG_DONTWAIT);
+    while (n == -EINTR);
+    return n;
+}
+
+/* ENOTCONN is what AF_VSOCK answers in place of an end once both sides have shut down; a break is ECONNRESET. */
+static int64_t received(ssize_t n)
+{
+    return n >= 0 ? n : errno == ENOTCONN ? 0 : -(int64_t)errno;
+}
+
+int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, bool wait)
+{
+    ssize_t n;
+
+    do
+        n = recv((int)fd, buf, cap, wait ? 0 : MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return received(n);
+}
+
+int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, bool wait)
+{
+    struct iovec  piece = { buf, cap };
+    struct msghdr message;
+    ssize_t       n;
+
+    memset(&message, 0, sizeof message);
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    do
+        n = recvmsg((int)fd, &message, wait ? 0 : MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    *cut = n >= 0 && (message.msg_flags & MSG_TRUNC) != 0;
+    return received(n);
+}
+
+/* In the kernel, under its own timer: only there is the room for a whole message waited for. Signals are held back meanwhile, in this
+ * thread, unless they are wanted: after EINTR the kernel would queue the message's beginning once more. */
+int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool interruptible)
+{
+    int64_t        left = deadline == VS_FOREVER ? 0 : deadline - vs_now_ms(), n;
+    struct timeval t = { (time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000) };
+    sigset_t       all, old;
+
+    if (deadline == 0)
+        return send_slices(fd, slices, count, MSG_DONTWAIT);
+    if (left < 0 || (deadline != VS_FOREVER && left == 0))
+        return -EAGAIN;
+    if (setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) != 0)
+        return -(int64_t)errno;
+    if (!interruptible) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+    }
+    n = send_slices(fd, slices, count, 0);
+    if (!interruptible)
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return n;
+}
+
+bool vs_would_block(int os_code)
+{
+    return os_code == EAGAIN || os_code == EWOULDBLOCK;
+}
+
+bool vs_was_interrupted(int os_code)
+{
+    return os_code == EINTR;
+}
+
+/* --- Waiting and waking -------------------------------------------------------------------------------------------------------- */
+
+static int left_ms(int64_t deadline)
+{
+    int64_t left;
+
+    if (deadline == VS_FOREVER)
+        return -1;
+    left = deadline == 0 ? 0 : deadline - vs_now_ms();
+    return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t deadline, bool interruptible, int *os_code)
+{
+    struct pollfd p[2] = { { (int)fd, 0, 0 }, { (int)wake, POLLIN, 0 } };
+
+    p[0].events = (short)(((events & VIRTSOCK_WANT_RECV) != 0 ? POLLIN : 0) | ((events & VIRTSOCK_WANT_SEND) != 0 ? POLLOUT : 0));
+    for (;;) {
+        int n = poll(p, 2, left_ms(deadline));
+
+        if (n > 0)
+            return p[1].revents != 0 ? VS_WOKEN : VS_READY;
+        if (n == 0 && left_ms(deadline) == 0)
+            return VS_TIMED_OUT;
+        if (n < 0 && errno == EINTR && interruptible)
+            return VS_SIGNALLED;
+        if (n < 0 && errno != EINTR && errno != EAGAIN) {
+            *os_code = errno;
+            return VS_WAIT_FAILED;
+        }
+    }
+}
+
+int vs_wake_open(virtsock_fd *out)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    *out = fd;
+    return fd < 0 ? errno : 0;
+}
+
+void vs_wake_fire(virtsock_fd wake)
+{
+    uint64_t one = 1;
+    ssize_t  n;
+
+    do
+        n = write((int)wake, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+}

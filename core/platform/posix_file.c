@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The porting contract on POSIX systems, the rest: names of sockets in the file system, without a moment in which somebody else could come
+ * between, and this machine's CID.
+ */
+#define _GNU_SOURCE             /* O_PATH */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+#define VM_IOCTL_GET_LOCAL_CID 0x7b9    /* linux/vm_sockets.h */
+
+/* --- Names in the file system --------------------------------------------------------------------------------------------------- */
+
+int vs_lock_directory(virtsock_fd *out, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char        directory[sizeof((struct vs_end *)0)->path] = ".";
+    size_t      n = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    int         fd;
+
+    if (n >= sizeof directory)
+        return ENAMETOOLONG;
+    if (n > 0) {
+        memcpy(directory, path, n);
+        directory[n] = '\0';
+    }
+    if ((fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return errno;
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+        if (tries == 200 || (errno != EWOULDBLOCK && errno != EINTR)) {
+            int code = errno == EWOULDBLOCK ? EADDRINUSE : errno;
+
+            vs_close(fd);
+            return code;
+        }
+        vs_nap_us(5000);
+    }
+    *out = fd;
+    return 0;
+}
+
+int vs_file_at(const char *path, enum vs_file *what, struct vs_file_id *id)
+{
+    struct stat file;
+
+    *what = VS_FILE_NONE;
+    if (lstat(path, &file) != 0)
+        return errno == ENOENT ? 0 : errno;
+    *what = S_ISSOCK(file.st_mode) ? VS_FILE_SOCKET : VS_FILE_OTHER;
+    id->device = (uint64_t)file.st_dev;
+    id->inode = (uint64_t)file.st_ino;
+    return 0;
+}
+
+int vs_remove(const char *path)
+{
+    return unlink(path) != 0 ? errno : 0;
+}
+
+/* Linux takes the mode of the descriptor for the file that bind makes, less the umask. */
+int vs_set_mode_before(virtsock_fd fd, uint32_t mode)
+{
+    return fchmod((int)fd, (mode_t)mode) != 0 ? errno : 0;
+}
+
+/* Through a descriptor of the very file: a name could be another file's by now. */
+int vs_set_mode_after(const char *path, const struct vs_file_id *id, uint32_t mode)
+{
+    char        name[32];
+    struct stat file;
+    int         fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), code = 0;
+
+    if (fd < 0)
+        return errno;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    if (fstat(fd, &file) != 0 || (uint64_t)file.st_dev != id->device || (uint64_t)file.st_ino != id->inode)
+        code = EADDRINUSE;
+    else if ((file.st_mode & 0777) != mode && chmod(name, (mode_t)mode) != 0)
+        code = errno;
+    vs_close(fd);
+    return code;
+}
+
+/* --- This machine ---------------------------------------------------------------------------------------------------------------- */
+
+int vs_local_cid(uint32_t *cid)
+{
+    int          fd = open("/dev/vsock", O_RDONLY | O_CLOEXEC), code = 0;
+    unsigned int value = 0;
+
+    if (fd < 0)
+        return errno;
+    if (ioctl(fd, VM_IOCTL_GET_LOCAL_CID, &value) != 0)
+        code = errno;
+    *cid = value;
+    vs_close(fd);
+    return code;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The porting contract on POSIX systems, sockets: ends as the system has them, making, connecting, accepting, and their settings. AF_UNIX
+ * and AF_VSOCK differ here in what a code means while connecting; above, they do not.
+ */
+#define _GNU_SOURCE             /* accept4, struct ucred */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+/* linux/vm_sockets.h, which not every C library's headers can reach */
+#define VM_AF_VSOCK               40
+#define VM_BUFFER_SIZE            0
+#define VM_BUFFER_MIN_SIZE        1
+#define VM_BUFFER_MAX_SIZE        2
+#define VM_CONNECT_TIMEOUT        6
+#define VM_FLAG_TO_HOST           1
+
+struct vm_address {
+    sa_family_t    family;
+    unsigned short reserved;
+    uint32_t       port, cid;
+    uint8_t        flags, zero[3];
+};
+_Static_assert(sizeof(struct vm_address) == 16, "struct sockaddr_vm is 16 bytes");
+
+union any_address {
+    struct sockaddr    any;
+    struct sockaddr_un un;
+    struct vm_address  vm;
+};
+
+const size_t vs_path_max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+/* --- Addresses of ends ------------------------------------------------------------------------------------------------------ */
+
+static int to_system(union any_address *out, socklen_t *length, const struct vs_end *end)
+{
+    size_t n = strlen(end->path);
+
+    memset(out, 0, sizeof *out);
+    if (end->family == VS_FAMILY_VSOCK) {
+        out->vm.family = VM_AF_VSOCK;
+        out->vm.cid = end->cid;
+        out->vm.port = end->port;
+        out->vm.flags = end->to_host ? VM_FLAG_TO_HOST : 0;
+        *length = sizeof out->vm;
+        return 0;
+    }
+    if (n > vs_path_max)
+        return ENAMETOOLONG;
+    out->un.sun_family = AF_UNIX;
+    memcpy(out->un.sun_path, end->path, n + 1);
+    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
+    return 0;
+}
+
+static void from_system(struct vs_end *end, const union any_address *from, socklen_t length)
+{
+    memset(end, 0, sizeof *end);
+    if (length >= sizeof from->vm && from->any.sa_family == VM_AF_VSOCK) {
+        end->family = VS_FAMILY_VSOCK;
+        end->cid = from->vm.cid;
+        end->port = from->vm.port;
+    } else if (length >= sizeof from->any.sa_family && from->any.sa_family == AF_UNIX) {
+        size_t at = offsetof(struct sockaddr_un, sun_path), n = length > at ? length - at : 0;
+
+        end->family = VS_FAMILY_UNIX;
+        if (n > 0 && n <= vs_path_max + 1)      /* an abstract name begins with a NUL: "" as well */
+            memcpy(end->path, from->un.sun_path, n);
+    } else if (length >= sizeof from->any.sa_family && (from->any.sa_family == AF_INET || from->any.sa_family == AF_INET6)) {
+        end->family = VS_FAMILY_INET;
+    }
+}
+
+/* --- Sockets ---------------------------------------------------------------------------------------------------------------- */
+
+int vs_socket(virtsock_fd *out, enum vs_family family, int type)
+{
+    int fd = socket(family == VS_FAMILY_VSOCK ? VM_AF_VSOCK : AF_UNIX,
+                    (type == VIRTSOCK_TYPE_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    *out = fd;
+    return fd < 0 ? errno : 0;
+}
+
+/* AF_UNIX: EAGAIN is a full backlog, which no poll sees the end of, and EINTR means nothing has begun. AF_VSOCK: after EINTR it goes on
+ * by itself, and a second connect() would be a second connection. */
+int vs_connect(virtsock_fd fd, const struct vs_end *to)
+{
+    union any_address address;
+    socklen_t         length;
+    int               code = to_system(&address, &length, to);
+
+    if (code != 0)
+        return code;
+    if (connect((int)fd, &address.any, length) == 0)
+        return 0;
+    if (to->family == VS_FAMILY_UNIX)
+        return errno == EAGAIN || errno == EINTR ? VS_FULL : errno;
+    return errno == EINPROGRESS || errno == EINTR ? VS_PENDING : errno;
+}
+
+bool vs_nobody_listens(int os_code)
+{
+    return os_code == ECONNREFUSED;
+}
+
+int vs_connect_result(virtsock_fd fd)
+{
+    struct pollfd p = { (int)fd, POLLOUT, 0 };
+    int           code = 0;
+    socklen_t     length = sizeof code;
+
+    if (poll(&p, 1, 0) <= 0)
+        return VS_PENDING;
+    return getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &code, &length) != 0 ? errno : code;
+}
+
+int vs_bind(virtsock_fd fd, const struct vs_end *at)
+{
+    union any_address address;
+    socklen_t         length;
+    int               code = to_system(&address, &length, at);
+
+    if (code != 0)
+        return code;
+    return bind((int)fd, &address.any, length) != 0 ? errno : 0;
+}
+
+int vs_listen(virtsock_fd fd, int backlog)
+{
+    return listen((int)fd, backlog) != 0 ? errno : 0;
+}
+
+/* An AF_VSOCK accept of nothing sleeps for a tick even when it is non-blocking (4 ms, Linux 6.1), so poll first. ETIMEDOUT: Hyper-V. */
+int vs_accept(virtsock_fd fd, virtsock_fd *out, struct vs_end *from)
+{
+    union any_address address = { .any = { 0 } };
+    socklen_t         length = sizeof address;
+    struct pollfd     p = { (int)fd, POLLIN, 0 };
+    int               accepted;
+
+    if (poll(&p, 1, 0) == 0)
+        return VS_EMPTY;
+    accepted = accept4((int)fd, &address.any, &length, SOCK_CLOEXEC);
+    *out = accepted;
+    if (accepted < 0) {
+        if (errno == EAGAIN || errno == EINTR)
+            return VS_EMPTY;
+        return errno == ECONNABORTED || errno == EPROTO || errno == ETIMEDOUT || errno == ECONNRESET ? VS_LEFT : errno;
+    }
+    from_system(from, &address, length);
+    return 0;
+}
+
+int vs_local_end(virtsock_fd fd, struct vs_end *end)
+{
+    union any_address address = { .any = { 0 } };
+    socklen_t         length = sizeof address;
+
+    if (getsockname((int)fd, &address.any, &length) != 0)
+        return errno;
+    from_system(end, &address, length);
+    return 0;
+}
+
+int vs_peer_end(virtsock_fd fd, struct vs_end *end)
+{
+    union any_address address = { .any = { 0 } };
+    socklen_t         length = sizeof address;
+
+    if (getpeername((int)fd, &address.any, &length) != 0)
+        return errno;
+    from_system(end, &address, length);
+    return 0;
+}
+
+int vs_set_blocking(virtsock_fd fd, bool blocking)
+{
+    int flags = fcntl((int)fd, F_GETFL);
+
+    if (flags < 0 || fcntl((int)fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) != 0)
+        return errno;
+    return 0;
+}
+
+int vs_shutdown(virtsock_fd fd, int how)
+{
+    if (shutdown((int)fd, how == VIRTSOCK_SHUT_RECV ? SHUT_RD : how == VIRTSOCK_SHUT_SEND ? SHUT_WR : SHUT_RDWR) == 0)
+        return 0;
+    return errno == ENOTCONN ? 0 : errno;
+}
+
+void vs_close(virtsock_fd fd)
+{
+    int code = errno;
+
+    close((int)fd);             /* never again after EINTR: on Linux the number is free by then */
+    errno = code;
+}
+
+static int number_of(virtsock_fd fd, int option, int *value)
+{
+    socklen_t length = sizeof *value;
+
+    return getsockopt((int)fd, SOL_SOCKET, option, value, &length) != 0 ? errno : 0;
+}
+
+int vs_socket_kind(virtsock_fd fd, struct vs_socket_kind *kind)
+{
+    union any_address address;
+    socklen_t         length = sizeof address;
+    int               family = 0, type = 0, listens = 0, code;
+
+    if (fd < 0 || fd > INT_MAX)
+        return EBADF;
+    if ((code = number_of(fd, SO_DOMAIN, &family)) != 0 || (code = number_of(fd, SO_TYPE, &type)) != 0
+        || (code = number_of(fd, SO_ACCEPTCONN, &listens)) != 0)
+        return code;
+    kind->family = family == AF_UNIX                         ? VS_FAMILY_UNIX
+                   : family == VM_AF_VSOCK                   ? VS_FAMILY_VSOCK
+                   : family == AF_INET || family == AF_INET6 ? VS_FAMILY_INET
+                                                             : VS_FAMILY_OTHER;
+    kind->type = type == SOCK_STREAM ? VIRTSOCK_TYPE_STREAM : type == SOCK_SEQPACKET ? VIRTSOCK_TYPE_SEQPACKET : 0;
+    kind->listens = listens != 0;
+    kind->connected = getpeername((int)fd, &address.any, &length) == 0;
+    return 0;
+}
+
+static int set_size(virtsock_fd fd, int level, int option, int64_t size)
+{
+    uint64_t wide = (uint64_t)size;
+    int      narrow = (int)size, result;
+
+    if (level == VM_AF_VSOCK)
+        result = setsockopt((int)fd, level, option, &wide, sizeof wide);
+    else
+        result = setsockopt((int)fd, level, option, &narrow, sizeof narrow);
+    return result != 0 ? errno : 0;
+}
+
+/* The kernel clamps the size into [min, max] without a word, so those come first. */
+int vs_set_buffers(virtsock_fd fd, enum vs_family family, int64_t min, int64_t size, int64_t max)
+{
+    int code = 0;
+
+    if (family == VS_FAMILY_UNIX) {
+        if (size != 0 && (code = set_size(fd, SOL_SOCKET, SO_SNDBUF, size)) == 0)
+            code = set_size(fd, SOL_SOCKET, SO_RCVBUF, size);
+        return code;
+    }
+    if (max != 0)
+        code = set_size(fd, VM_AF_VSOCK, VM_BUFFER_MAX_SIZE, max);
+    if (code == 0 && min != 0)
+        code = set_size(fd, VM_AF_VSOCK, VM_BUFFER_MIN_SIZE, min);
+    if (code == 0 && size != 0)
+        code = set_size(fd, VM_AF_VSOCK, VM_BUFFER_SIZE, size);
+    return code;
+}
+
+int vs_get_buffer(virtsock_fd fd, enum vs_family family, int64_t *size)
+{
+    uint64_t  wide = 0;
+    socklen_t length = sizeof wide;
+    int       narrow = 0, code;
+
+    if (family == VS_FAMILY_VSOCK) {
+        if (getsockopt((int)fd, VM_AF_VSOCK, VM_BUFFER_SIZE, &wide, &length) != 0)
+            return errno;
+        *size = (int64_t)wide;
+        return 0;
+    }
+    code = number_of(fd, SO_RCVBUF, &narrow);
+    *size = narrow;
+    return code;
+}
+
+int vs_set_vsock_connect_timeout(virtsock_fd fd, int64_t ms)
+{
+    struct timeval t = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+
+    return setsockopt((int)fd, VM_AF_VSOCK, VM_CONNECT_TIMEOUT, &t, sizeof t) != 0 ? errno : 0;
+}
+
+/* SO_PEERCRED answers on AF_VSOCK too, with an identity that means nothing: UNIX sockets alone. */
+int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid)
+{
+    struct ucred peer = { 0, 0, 0 };
+    socklen_t    length = sizeof peer;
+
+    if (getsockopt((int)fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+        return errno;
+    *uid = (uint32_t)peer.uid;
+    *pid = peer.pid;
+    return 0;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Streams once they are connected: data, the ends of a conversation, and what there is to know about it. With data ready a send or a receive
+ * is one system call: try first, and wait, read the clock and find words only when that was not enough.
+ */
+#include "stream.h"
+
+#include <stdlib.h>
+
+#define MESSAGE_MAX (INT64_C(1) << 30)
+#define SLICES_MAX  256
+
+/* --- Making ---------------------------------------------------------------------------------------------------------------- */
+
+virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_options *options)
+{
+    virtsock_stream *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        return NULL;
+    vs_handle_init(&s->handle, vs_option(options, VIRTSOCK_OPTION_INTERRUPTIBLE, 0) != 0);
+    s->linger_ms = (int)vs_option(options, VIRTSOCK_OPTION_LINGER, 0);
+    s->message_max = (size_t)vs_option(options, VIRTSOCK_OPTION_MESSAGE_MAX, MESSAGE_MAX);
+    if (about != NULL && vs_address_copy(&s->about, about) != VIRTSOCK_OK) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+bool vs_stream_open(virtsock_stream *s, virtsock_fd fd, enum vs_family family, int type)
+{
+    if (s->family != family || s->type != type) {       /* of an adopted socket: others are known from the start */
+        s->family = family;
+        s->type = type;
+    }
+    s->whole = family == VS_FAMILY_VSOCK && type == VIRTSOCK_TYPE_SEQPACKET;
+    return vs_handle_publish(&s->handle, fd, VS_OPEN | VS_SHUTS | (s->handle.interruptible ? 0 : VS_BLOCKS));
+}
+
+virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, const virtsock_options *options, virtsock_error *err)
+{
+    struct vs_socket_kind kind;
+    struct vs_cause       why;
+    virtsock_stream      *s;
+
+    if (out == NULL)
+        return vs_refuse(err, "adopt", NULL, VIRTSOCK_E_INVALID, "no place for the stream");
+    *out = NULL;
+    if (vs_adoptable(fd, false, &kind, &why) != VIRTSOCK_OK)
+        return vs_fail(err, "adopt", NULL, &why);
+    if ((s = vs_stream_new(NULL, options)) == NULL)
+        return vs_refuse(err, "adopt", NULL, VIRTSOCK_E_NO_RESOURCES, "out of memory");
+    vs_stream_open(s, fd, kind.family, kind.type);
+    *out = s;
+    return VIRTSOCK_OK;
+}
+
+/* --- Data ------------------------------------------------------------------------------------------------------------------ */
+
+enum direction { SEND, SENDV, RECV };
+static const char *const names[] = { [SEND] = "send", [SENDV] = "send", [RECV] = "recv" };
+
+/* One transfer: what moves, and until when. */
+struct transfer {
+    enum direction         direction;
+    void                  *data;        /* SEND, RECV */
+    const virtsock_slice  *slices;      /* SENDV */
+    size_t                 size;        /* bytes, of all slices together */
+    size_t                 count;       /* of slices */
+    int                    timeout_ms;
+    int64_t                deadline;    /* -1: the clock was not read yet */
+};
+
+static int64_t deadline_of(struct transfer *t)
+{
+    if (t->deadline < 0)
+        t->deadline = vs_deadline(t->timeout_ms);
+    return t->deadline;
+}
+
+/* One system call: bytes, or minus the system's code. */
+static inline int64_t move(virtsock_stream *s, const struct transfer *t, bool wait, bool *cut)
+{
+    virtsock_fd fd = vs_handle_fd(&s->handle);
+
+    if (t->direction == SEND)
+        return vs_send(fd, t->data, t->size, wait);
+    if (t->direction == SENDV)
+        return vs_sendv(fd, t->slices, t->count, wait);
+    if (s->type == VIRTSOCK_TYPE_SEQPACKET)
+        return vs_recv_message(fd, t->data, t->size, cut, wait);
+    return vs_recv(fd, t->data, t->size, wait);
+}
+
+/* What n bytes mean. Short of everything, a send that a close cut off is CANCELLED, with its count. */
+static virtsock_status moved(virtsock_stream *s, const struct transfer *t, int64_t n, bool cut, size_t *done, struct vs_cause *why)
+{
+    *done = (size_t)n;
+    if (cut)
+        return vs_because(why, VIRTSOCK_E_MESSAGE_TOO_LONG, "the message was longer than the buffer, and its rest was dropped");
+    if (t->direction != RECV && (size_t)n < t->size && vs_is_closing(&s->handle))
+        return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
+    return VIRTSOCK_OK;
+}
+
+/* What no bytes mean: OK is "wait, then try again". */
+static virtsock_status not_moved(virtsock_stream *s, const struct transfer *t, int64_t n, struct vs_cause *why)
+{
+    if (vs_is_closing(&s->handle))
+        return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
+    if (n == 0)
+        return vs_because(why, t->direction == RECV ? VIRTSOCK_E_EOF : VIRTSOCK_E_RESET, NULL);
+    if (!vs_would_block((int)-n))
+        return vs_os_cause(why, names[t->direction], vs_scheme_of(s->family), (int)-n);
+    return t->timeout_ms == 0 ? vs_because(why, VIRTSOCK_E_AGAIN, NULL) : VIRTSOCK_OK;
+}
+
+/* AF_VSOCK tells a poll neither that this side has shut down nor that the peer takes no more: there, look again so often. */
+#define LOOK_AGAIN_MS 1000
+
+/* OK: ready, or (*ready is false) time to look again. */
+static virtsock_status wait_ready(virtsock_stream *s, struct transfer *t, bool *ready, struct vs_cause *why)
+{
+    const bool      sends = t->direction != RECV;
+    const int64_t   deadline = deadline_of(t), look = sends && s->family == VS_FAMILY_VSOCK && deadline != 0 ? vs_now_ms() + LOOK_AGAIN_MS : deadline;
+    virtsock_status status = vs_handle_wait(&s->handle, vs_handle_fd(&s->handle), sends ? VIRTSOCK_WANT_SEND : VIRTSOCK_WANT_RECV,
+                                            look < deadline ? look : deadline, why);
+
+    *ready = status == VIRTSOCK_OK;
+    return status == VIRTSOCK_E_TIMEOUT && look < deadline ? VIRTSOCK_OK : status;
+}
+
+/* Everything but "some bytes at the first try", whose result is n. */
+static virtsock_status transfer_slowly(virtsock_stream *s, struct transfer *t, int64_t n, bool wait, size_t *done, struct vs_cause *why)
+{
+    bool            cut = false, ready;
+    virtsock_status status;
+
+    for (;;) {
+        if ((status = not_moved(s, t, n, why)) != VIRTSOCK_OK)
+            return status;
+        if ((status = wait_ready(s, t, &ready, why)) != VIRTSOCK_OK)
+            return status;
+        if ((n = move(s, t, wait, &cut)) > 0)
+            return moved(s, t, n, cut, done, why);
+    }
+}
+
+/* Room for the beginning of a message. An empty send moves nothing and tells whether there is any point. */
+static virtsock_status wait_for_room(virtsock_stream *s, struct transfer *t, struct vs_cause *why)
+{
+    virtsock_status status;
+    bool            ready;
+    int64_t         n;
+
+    do {
+        if ((n = vs_send(vs_handle_fd(&s->handle), "", 0, false)) < 0 && !vs_is_closing(&s->handle))
+            return vs_os_cause(why, "message", vs_scheme_of(s->family), (int)-n);
+        status = wait_ready(s, t, &ready, why);
+    } while (status == VIRTSOCK_OK && !ready);
+    return status;
+}
+
+/* An AF_VSOCK message: room is waited for first, and a send that then ends early may have left a part of it queued, to which the next would
+ * be glued. So that is the last one. */
+static virtsock_status send_whole(virtsock_stream *s, struct transfer *t, size_t *done, struct vs_cause *why)
+{
+    virtsock_slice  one = { t->data, t->size };
+    virtsock_status status;
+    int64_t         n;
+
+    if (atomic_load_explicit(&s->torn, memory_order_relaxed))
+        return vs_because(why, VIRTSOCK_E_RESET, "an earlier message was cut short: no more can be sent");
+    if ((status = wait_for_room(s, t, why)) != VIRTSOCK_OK)
+        return status;
+    n = vs_sendv_whole(vs_handle_fd(&s->handle), t->direction == SENDV ? t->slices : &one, t->direction == SENDV ? t->count : 1,
+                       deadline_of(t), s->handle.interruptible);
+    if (n > 0)
+        return moved(s, t, n, false, done, why);
+    if (vs_is_closing(&s->handle))
+        return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
+    if (!vs_would_block((int)-n) && !vs_was_interrupted((int)-n))
+        return vs_os_cause(why, "message", vs_scheme_of(s->family), (int)-n);
+    atomic_store_explicit(&s->torn, true, memory_order_relaxed);
+    if (vs_was_interrupted((int)-n))
+        return vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL);
+    return vs_because(why, t->timeout_ms == 0 ? VIRTSOCK_E_AGAIN : VIRTSOCK_E_TIMEOUT, NULL);
+}
+
+static virtsock_status not_open(virtsock_stream *s, struct vs_cause *why)
+{
+    return vs_is_closing(&s->handle) ? vs_because(why, VIRTSOCK_E_CANCELLED, "the stream is closed")
+                                     : vs_because(why, VIRTSOCK_E_INVALID, "the stream is not connected yet");
+}
+
+/* What size and count may be; OK, too, for what needs no call. */
+static virtsock_status fit(const virtsock_stream *s, struct transfer *t, struct vs_cause *why)
+{
+    bool messages = s->type == VIRTSOCK_TYPE_SEQPACKET;
+
+    if (t->data == NULL && t->slices == NULL)
+        return vs_because(why, VIRTSOCK_E_INVALID, "no buffer");
+    if (messages && t->direction != RECV && t->size > s->message_max)
+        return vs_because(why, VIRTSOCK_E_MESSAGE_TOO_LONG, "the message is longer than MESSAGE_MAX");
+    if (messages && t->count > SLICES_MAX)
+        return vs_because(why, VIRTSOCK_E_MESSAGE_TOO_LONG, "more than 256 pieces");
+    if (t->size > s->message_max)
+        t->size = s->message_max;
+    return VIRTSOCK_OK;
+}
+
+#define NOT_TRIED INT64_MIN
+
+static inline bool may_block(uint32_t word, int timeout_ms)
+{
+    return timeout_ms < 0 && (word & VS_BLOCKS) != 0;
+}
+
+/* The caller is inside, and word is what it saw; n is what a first try gave, or NOT_TRIED. */
+static virtsock_status transfer(virtsock_stream *s, uint32_t word, struct transfer *t, int64_t n, size_t *done, struct vs_cause *why)
+{
+    bool            cut = false, wait = may_block(word, t->timeout_ms);
+    virtsock_status status;
+
+    *done = 0;
+    if (!vs_is_open(word))
+        return not_open(s, why);
+    if (t->size == 0)
+        return VIRTSOCK_OK;                     /* nothing to do, and never taken for the end */
+    if ((status = fit(s, t, why)) != VIRTSOCK_OK)
+        return status;
+    if (s->whole && t->direction != RECV)
+        return send_whole(s, t, done, why);
+    if (n == NOT_TRIED)
+        n = move(s, t, wait, &cut);
+    if (n > 0)
+        return moved(s, t, n, cut, done, why);
+    return transfer_slowly(s, t, n, wait, done, why);
+}
+
+/* Before the caller leaves: a free may be waiting for that. */
+static virtsock_status failed(const virtsock_stream *s, const char *op, const struct vs_cause *why, virtsock_error *err)
+{
+    vs_fail(err, op, s->about, why);
+    if (err != NULL && why->status != VIRTSOCK_E_AGAIN && why->status != VIRTSOCK_E_EOF)
+        err->scheme = vs_scheme_of(s->family);
+    return why->status;
+}
+
+/* The rest of a call that entered with word and, perhaps, tried; it leaves. */
+static virtsock_status transfer_and_leave(virtsock_stream *s, uint32_t word, struct transfer *t, int64_t n, size_t *done, virtsock_error *err)
+{
+    virtsock_status status;
+    struct vs_cause why;
+    size_t          ignored;
+
+    if ((status = transfer(s, word, t, n, done != NULL ? done : &ignored, &why)) != VIRTSOCK_OK)
+        failed(s, names[t->direction], &why, err);
+    vs_leave(&s->handle);
+    return status;
+}
+
+static virtsock_status no_stream(enum direction direction, virtsock_error *err)
+{
+    return vs_refuse(err, names[direction], NULL, VIRTSOCK_E_INVALID, "no stream");
+}
+
+/* True: bytes of a stream, as many as one system call takes, in a handle that is open: worth a try before anything else is looked at. */
+static inline bool is_simple(const virtsock_stream *s, uint32_t word, const void *data, size_t size)
+{
+    return vs_is_open(word) && s->type == VIRTSOCK_TYPE_STREAM && data != NULL && size - 1 < s->message_max;
+}
+
+virtsock_status virtsock_stream_send(virtsock_stream *s, const void *data, size_t size, size_t *done, int timeout_ms, virtsock_error *err)
+{
+    int64_t  n = NOT_TRIED;
+    uint32_t word;
+
+    if (s == NULL)
+        return no_stream(SEND, err);
+    word = vs_enter(&s->handle);
+    if (is_simple(s, word, data, size)) {
+        n = vs_send(vs_handle_fd(&s->handle), data, size, may_block(word, timeout_ms));
+        if (n == (int64_t)size && done != NULL) {
+            *done = size;
+            vs_leave(&s->handle);
+            return VIRTSOCK_OK;
+        }
+    }
+    return transfer_and_leave(s, word, &(struct transfer){ SEND, (void *)(uintptr_t)data, NULL, size, 1, timeout_ms, -1 }, n, done, err);
+}
+
+virtsock_status virtsock_stream_recv(virtsock_stream *s, void *buf, size_t cap, size_t *done, int timeout_ms, virtsock_error *err)
+{
+    int64_t  n = NOT_TRIED;
+    uint32_t word;
+
+    if (s == NULL)
+        return no_stream(RECV, err);
+    word = vs_enter(&s->handle);
+    if (is_simple(s, word, buf, cap)) {
+        n = vs_recv(vs_handle_fd(&s->handle), buf, cap, may_block(word, timeout_ms));
+        if (n > 0 && done != NULL) {
+            *done = (size_t)n;
+            vs_leave(&s->handle);
+            return VIRTSOCK_OK;
+        }
+    }
+    return transfer_and_leave(s, word, &(struct transfer){ RECV, buf, NULL, cap, 1, timeout_ms, -1 }, n, done, err);
+}
+
+virtsock_status virtsock_stream_sendv(virtsock_stream *s, const virtsock_slice *slices, size_t count, size_t *done, int timeout_ms,
+                                      virtsock_error *err)
+{
+    struct transfer t = { SENDV, NULL, slices, 0, count, timeout_ms, -1 };
+
+    for (size_t i = 0; slices != NULL && i < count; i++) {
+        if (slices[i].size > SIZE_MAX - t.size || (slices[i].data == NULL && slices[i].size != 0)) {
+            if (done != NULL)
+                *done = 0;
+            return vs_refuse(err, "send", NULL, VIRTSOCK_E_INVALID, "a slice without data, or more bytes than there is memory");
+        }
+        t.size += slices[i].size;
+    }
+    if (s == NULL)
+        return no_stream(SENDV, err);
+    return transfer_and_leave(s, vs_enter(&s->handle), &t, NOT_TRIED, done, err);
+}
+
+/* All of size bytes, within the total time; inside from the first to the last. */
+static virtsock_status all_inside(virtsock_stream *s, struct transfer *t, size_t size, size_t *at, struct vs_cause *why)
+{
+    char           *data = t->data;
+    uint32_t        word = vs_enter(&s->handle);
+    virtsock_status status = VIRTSOCK_OK;
+    size_t          n;
+
+    if (vs_is_open(word) && s->type == VIRTSOCK_TYPE_SEQPACKET)
+        return vs_because(why, VIRTSOCK_E_INVALID, "a seqpacket stream moves whole messages: use send and recv");
+    do {
+        t->data = data == NULL ? NULL : data + *at;
+        t->size = size - *at;
+        status = transfer(s, word, t, NOT_TRIED, &n, why);
+        *at += n;
+        deadline_of(t);                         /* time runs from the first call on, although that one read no clock */
+        word = atomic_load(&s->handle.word);
+    } while (status == VIRTSOCK_OK && *at < size);
+    return status;
+}
+
+static virtsock_status transfer_all(virtsock_stream *s, enum direction direction, void *data, size_t size, size_t *done, int timeout_ms,
+                                    virtsock_error *err)
+{
+    struct transfer t = { direction, data, NULL, size, 1, timeout_ms, -1 };
+    virtsock_status status;
+    struct vs_cause why;
+    size_t          at = 0;
+
+    if (s == NULL)
+        return no_stream(direction, err);
+    if ((status = all_inside(s, &t, size, &at, &why)) != VIRTSOCK_OK)
+        failed(s, names[direction], &why, err);
+    vs_leave(&s->handle);
+    if (done != NULL)
+        *done = at;
+    return status;
+}
+
+virtsock_status virtsock_stream_send_all(virtsock_stream *s, const void *data, size_t size, size_t *done, int timeout_ms, virtsock_error *err)
+{
+    return transfer_all(s, SEND, (void *)(uintptr_t)data, size, done, timeout_ms, err);
+}
+
+virtsock_status virtsock_stream_recv_exact(virtsock_stream *s, void *buf, size_t size, size_t *done, int timeout_ms, virtsock_error *err)
+{
+    return transfer_all(s, RECV, buf, size, done, timeout_ms, err);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A stream, as connect.c, listen.c and stream.c share it: a handle, what kind of conversation it is, and whom it is with.
+ */
+#ifndef VS_STREAM_H
+#define VS_STREAM_H
+
+#include "handle.h"
+#include "transport/transport.h"
+
+struct vs_connecting;                   /* connect.c's: a connection under way */
+
+struct virtsock_stream {
+    struct vs_handle      handle;
+    enum vs_family        family;
+    int                   type;         /* VIRTSOCK_TYPE_ */
+    int                   linger_ms;
+    size_t                message_max;
+    bool                  whole;        /* messages that a send may leave torn: AF_VSOCK seqpacket */
+    _Atomic bool          torn;         /* one was */
+    _Atomic int           attempts, last_status, last_code;
+    virtsock_address     *about;        /* whom with, for messages; NULL: nobody known */
+    struct vs_connecting *connecting;   /* NULL once connected */
+};
+
+/* With nothing open yet; options may be NULL. about is copied, and may be NULL. NULL: out of memory. */
+virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_options *options);
+
+/* Makes a connected socket the stream's. False: a close came first, and fd stays the caller's. */
+bool vs_stream_open(virtsock_stream *s, virtsock_fd fd, enum vs_family family, int type);
+
+/* Closes what a connection under way has open, and frees it. */
+void vs_connecting_free(struct vs_connecting *c);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Streams, the rest: shutting down, closing, giving the descriptor away, and what there is to know about one.
+ */
+#include "stream.h"
+
+#include <stdlib.h>
+
+static virtsock_status no_stream(const char *op, virtsock_error *err)
+{
+    return vs_refuse(err, op, NULL, VIRTSOCK_E_INVALID, "no stream, or no place for the answer");
+}
+
+/* True: the caller is inside, and leaves. False: *status, and the caller is not inside. */
+static bool enter(virtsock_stream *s, const char *op, virtsock_status *status, virtsock_error *err)
+{
+    if (vs_is_open(vs_enter(&s->handle)))
+        return true;
+    *status = vs_is_closing(&s->handle) ? vs_refuse(err, op, s->about, VIRTSOCK_E_CANCELLED, "the stream is closed")
+                                        : vs_refuse(err, op, s->about, VIRTSOCK_E_INVALID, "the stream is not connected yet");
+    vs_leave(&s->handle);
+    return false;
+}
+
+static virtsock_status os_status(const virtsock_stream *s, const char *op, int code, virtsock_error *err)
+{
+    struct vs_cause why;
+
+    if (code == 0)
+        return VIRTSOCK_OK;
+    vs_os_cause(&why, op, vs_scheme_of(s->family), code);
+    return vs_fail(err, op, s->about, &why);
+}
+
+/* --- Ending ---------------------------------------------------------------------------------------------------------------- */
+
+virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_error *err)
+{
+    virtsock_status status;
+
+    if (s == NULL)
+        return no_stream("shutdown", err);
+    if (how < VIRTSOCK_SHUT_RECV || how > VIRTSOCK_SHUT_BOTH)
+        return vs_refuse(err, "shutdown", s->about, VIRTSOCK_E_INVALID, "which direction: VIRTSOCK_SHUT_RECV, _SEND or _BOTH");
+    if (!enter(s, "shutdown", &status, err))
+        return status;
+    status = os_status(s, "shutdown", vs_shutdown(vs_handle_fd(&s->handle), how), err);
+    vs_leave(&s->handle);
+    return status;
+}
+
+/* The peer's end, if it was to be waited for. */
+static virtsock_status linger(virtsock_stream *s, int linger_ms, bool alone, struct vs_cause *why)
+{
+    if (linger_ms <= 0 || vs_handle_fd(&s->handle) < 0)
+        return VIRTSOCK_OK;
+    if (!alone)
+        return vs_because(why, VIRTSOCK_E_CANCELLED, "a call was inside: the peer's end was not waited for");
+    return vs_handle_linger(&s->handle, why);
+}
+
+virtsock_status virtsock_stream_close(virtsock_stream *s, int linger_ms, virtsock_error *err)
+{
+    virtsock_status status = VIRTSOCK_OK;
+    struct vs_cause why;
+    bool            alone;
+
+    if (s == NULL)
+        return no_stream("close", err);
+    linger_ms = linger_ms < 0 ? s->linger_ms : linger_ms;
+    if (vs_handle_close(&s->handle, vs_deadline(linger_ms), &alone)) {
+        if ((status = linger(s, linger_ms, alone, &why)) != VIRTSOCK_OK)
+            vs_fail(err, "close", s->about, &why);
+        vs_connecting_free(s->connecting);
+        s->connecting = NULL;
+        vs_handle_closed(&s->handle);
+    }
+    vs_handle_leave_close(&s->handle);
+    return status;
+}
+
+void virtsock_stream_free(virtsock_stream *s)
+{
+    if (s == NULL)
+        return;
+    virtsock_stream_close(s, 0, NULL);
+    vs_handle_settle(&s->handle);
+    virtsock_address_free(s->about);
+    free(s);
+}
+
+virtsock_status virtsock_stream_detach(virtsock_stream *s, virtsock_fd *fd, virtsock_error *err)
+{
+    virtsock_status status;
+
+    if (fd != NULL)
+        *fd = -1;
+    if (s == NULL || fd == NULL)
+        return no_stream("detach", err);
+    switch (status = vs_handle_detach(&s->handle, fd)) {
+    case VIRTSOCK_OK:        return VIRTSOCK_OK;
+    case VIRTSOCK_E_IN_USE:  return vs_refuse(err, "detach", s->about, status, "a call is inside: end it first");
+    case VIRTSOCK_E_INVALID: return vs_refuse(err, "detach", s->about, status, "the stream is not connected yet");
+    default:                 return vs_refuse(err, "detach", s->about, status, "the stream is closed");
+    }
+}
+
+/* --- Asking ---------------------------------------------------------------------------------------------------------------- */
+
+virtsock_fd virtsock_stream_fd(const virtsock_stream *s)
+{
+    return s != NULL ? vs_handle_fd(&s->handle) : -1;
+}
+
+/* The caller is inside. */
+static virtsock_status name_end(const virtsock_stream *s, const char *op, int (*ask)(virtsock_fd, struct vs_end *), virtsock_address **out,
+                                virtsock_error *err)
+{
+    struct vs_cause            why;
+    struct vs_end              end;
+    const struct vs_transport *t = vs_transport_of(vs_scheme_of(s->family), &why);
+    virtsock_status            status;
+
+    if (t == NULL)
+        return vs_fail(err, op, s->about, &why);
+    if ((status = os_status(s, op, ask(vs_handle_fd(&s->handle), &end), err)) != VIRTSOCK_OK)
+        return status;
+    if ((status = t->address_of(out, &end, s->type)) == VIRTSOCK_OK)
+        return VIRTSOCK_OK;
+    return vs_refuse(err, op, s->about, status, status == VIRTSOCK_E_NOT_FOUND ? "that end has no name" : NULL);
+}
+
+static virtsock_status address_of_end(virtsock_stream *s, const char *op, int (*ask)(virtsock_fd, struct vs_end *), virtsock_address **out,
+                                      virtsock_error *err)
+{
+    virtsock_status status;
+
+    if (out != NULL)
+        *out = NULL;
+    if (s == NULL || out == NULL)
+        return no_stream(op, err);
+    if (!enter(s, op, &status, err))
+        return status;
+    status = name_end(s, op, ask, out, err);
+    vs_leave(&s->handle);
+    return status;
+}
+
+virtsock_status virtsock_stream_peer(const virtsock_stream *s, virtsock_address **out, virtsock_error *err)
+{
+    return address_of_end((virtsock_stream *)(uintptr_t)s, "peer", vs_peer_end, out, err);
+}
+
+virtsock_status virtsock_stream_local(const virtsock_stream *s, virtsock_address **out, virtsock_error *err)
+{
+    return address_of_end((virtsock_stream *)(uintptr_t)s, "local", vs_local_end, out, err);
+}
+
+/* Items that the socket knows. */
+static virtsock_status ask_socket(virtsock_stream *s, virtsock_item item, int64_t *value, virtsock_error *err)
+{
+    virtsock_status status;
+    uint32_t        uid = 0;
+    int64_t         pid = 0;
+
+    if (!enter(s, "get", &status, err))
+        return status;
+    if (item == VIRTSOCK_ITEM_BUFFER_SIZE)
+        status = os_status(s, "get", vs_get_buffer(vs_handle_fd(&s->handle), s->family, value), err);
+    else if (s->family != VS_FAMILY_UNIX)
+        status = vs_refuse(err, "get", s->about, VIRTSOCK_E_NOT_FOUND, "only a UNIX socket knows its peer's user and process");
+    else if ((status = os_status(s, "get", vs_peer_user(vs_handle_fd(&s->handle), &uid, &pid), err)) == VIRTSOCK_OK)
+        *value = item == VIRTSOCK_ITEM_PEER_UID ? (int64_t)uid : pid;
+    vs_leave(&s->handle);
+    return status;
+}
+
+virtsock_status virtsock_stream_get(const virtsock_stream *stream, virtsock_item item, int64_t *value, virtsock_error *err)
+{
+    virtsock_stream *s = (virtsock_stream *)(uintptr_t)stream;
+
+    if (s == NULL || value == NULL)
+        return no_stream("get", err);
+    switch (item) {
+    case VIRTSOCK_ITEM_SCHEME:
+        *value = s->family != VS_FAMILY_OTHER || s->about == NULL ? vs_scheme_of(s->family) : s->about->scheme;
+        return VIRTSOCK_OK;
+    case VIRTSOCK_ITEM_TYPE:        *value = s->type; return VIRTSOCK_OK;
+    case VIRTSOCK_ITEM_ATTEMPTS:    *value = atomic_load(&s->attempts); return VIRTSOCK_OK;
+    case VIRTSOCK_ITEM_LAST_STATUS: *value = atomic_load(&s->last_status); return VIRTSOCK_OK;
+    case VIRTSOCK_ITEM_LAST_CODE:   *value = atomic_load(&s->last_code); return VIRTSOCK_OK;
+    case VIRTSOCK_ITEM_BUFFER_SIZE:
+    case VIRTSOCK_ITEM_PEER_UID:
+    case VIRTSOCK_ITEM_PEER_PID:    return ask_socket(s, item, value, err);
+    default:                        return vs_refuse(err, "get", s->about, VIRTSOCK_E_UNSUPPORTED, "this version does not know that item");
+    }
+}

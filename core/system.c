@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Questions about this system and this library, and the advice about errors that no system's code stands behind.
+ */
+#include <string.h>
+
+#include "transport/transport.h"
+
+const char *virtsock_version(void)
+{
+    return VIRTSOCK_VERSION;
+}
+
+virtsock_status virtsock_supported(virtsock_scheme scheme, virtsock_error *err)
+{
+    struct vs_cause            why;
+    const struct vs_transport *t = vs_transport_of(scheme, &why);
+    virtsock_status            status = VIRTSOCK_OK;
+
+    if (t != NULL && (t->supported == NULL || t->supported(&why) == VIRTSOCK_OK))
+        return VIRTSOCK_OK;
+    status = vs_fail(err, "supported", NULL, &why);
+    if (err != NULL)
+        err->scheme = scheme;
+    return status;
+}
+
+virtsock_status virtsock_local_cid(uint32_t *cid, virtsock_error *err)
+{
+    struct vs_cause why;
+    int             code;
+
+    if (cid == NULL)
+        return vs_refuse(err, "local cid", NULL, VIRTSOCK_E_INVALID, "no place for the CID");
+    *cid = VIRTSOCK_CID_ANY;
+    if ((code = vs_local_cid(cid)) != 0) {
+        vs_os_cause(&why, "local cid", VIRTSOCK_SCHEME_VSOCK, code);
+        return vs_fail(err, "local cid", NULL, &why);
+    }
+    if (*cid == VIRTSOCK_CID_ANY)
+        return vs_refuse(err, "local cid", NULL, VIRTSOCK_E_NOT_FOUND, "this machine has no CID: a Hyper-V guest, or a host without guests");
+    return VIRTSOCK_OK;
+}
+
+static const struct {
+    virtsock_status status;
+    const char     *op;                 /* NULL: every one */
+    const char     *advice;
+} general[] = {
+    { VIRTSOCK_E_TIMEOUT, "connect", "see whether the peer runs and listens, or give it more time (WAIT, CONNECT_TIMEOUT)" },
+    { VIRTSOCK_E_IN_USE, "listen", "choose another port or path, or end the other listener" },
+    { VIRTSOCK_E_IN_USE, NULL, "wait until the other call has returned" },
+    { VIRTSOCK_E_NAME_TOO_LONG, NULL, "use a shorter path, or a relative one (unix:///./NAME) from its directory" },
+    { VIRTSOCK_E_RESET, NULL, "connect again; what was on its way may be lost" },
+    { VIRTSOCK_E_NO_RESOURCES, NULL, "free something, pause, and try again" },
+    { VIRTSOCK_E_MESSAGE_TOO_LONG, "recv", "give a larger buffer: a message comes whole or is cut" },
+    { VIRTSOCK_E_MESSAGE_TOO_LONG, NULL, "send less at once" },
+    { VIRTSOCK_E_UNSUPPORTED, "connect", "`virtsock info` lists the transports that work here" },
+};
+
+const char *virtsock_advice(const virtsock_error *err)
+{
+    const char *advice;
+
+    if (err == NULL || err->status == VIRTSOCK_OK)
+        return NULL;
+    if (err->os_code != 0 && (advice = vs_os_advice(err->op, err->scheme, err->os_code)) != NULL)
+        return advice;
+    for (size_t i = 0; i < sizeof general / sizeof general[0]; i++)
+        if (general[i].status == err->status && (general[i].op == NULL || strcmp(general[i].op, err->op) == 0))
+            return general[i].advice;
+    return NULL;
+}
+
+virtsock_status virtsock_service_register(const char *service, const char *name, virtsock_error *err)
+{
+    if (service == NULL || name == NULL)
+        return vs_refuse(err, "register", NULL, VIRTSOCK_E_INVALID, "no service, or no name");
+    return vs_refuse(err, "register", NULL, VIRTSOCK_E_UNSUPPORTED, "only a Windows host registers services; others need no registration");
+}
+
+virtsock_status virtsock_service_unregister(const char *service, virtsock_error *err)
+{
+    if (service == NULL)
+        return vs_refuse(err, "unregister", NULL, VIRTSOCK_E_INVALID, "no service");
+    return vs_refuse(err, "unregister", NULL, VIRTSOCK_E_UNSUPPORTED, "only a Windows host registers services; others need no registration");
+}

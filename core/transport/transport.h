@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a transport is to the edge (connect.c, listen.c, stream.c): one const table. A transport turns addresses into sockets and ends into
+ * addresses; it keeps no state, starts nothing and waits for nothing. Deadlines, retries, rules and errors are the edge's.
+ */
+#ifndef VS_TRANSPORT_H
+#define VS_TRANSPORT_H
+
+#include "platform/platform.h"
+
+/* One attempt to connect. The edge owns all of it and closes fd; a transport fills it in, step by step. */
+struct vs_attempt {
+    const virtsock_address *address;
+    const virtsock_options *options;
+    int64_t     timeout_ms;             /* of the attempt, for systems that have a limit of their own; -1 for ever, 0 the system's */
+    virtsock_fd fd;                     /* -1 before the first step */
+    int         events;                 /* after AGAIN: what to wait for on fd (VIRTSOCK_WANT_); 0: time alone */
+    int64_t     again_at;               /* after AGAIN: step then, whatever happened; VS_FOREVER: no need */
+};
+
+/* A listening socket. */
+struct vs_bound {
+    virtsock_fd       fd;
+    struct vs_file_id file;             /* of the path that was made; 0, 0: none */
+};
+
+struct vs_transport {
+    const char    *name;
+    enum vs_family family;              /* of its sockets; OTHER: any */
+
+    /* Bit n: this transport has a use for option n. */
+    uint32_t options;
+
+    /* Bit n: this transport can check rules of kind n (enum vs_rule_kind); bit 31: `:privileged`. */
+    uint32_t rules;
+
+    /* OK, or why this system has no such sockets. NULL: always OK. Does not block. */
+    virtsock_status (*supported)(struct vs_cause *why);
+
+    /* Takes an attempt one step further, never blocks. OK: fd is a connected, blocking socket; AGAIN: events and again_at are set; else *why,
+     * and fd is whatever it was (the edge closes it). */
+    virtsock_status (*connect)(struct vs_attempt *attempt, struct vs_cause *why);
+
+    /* Binds and listens; fd is non-blocking. On failure nothing is left behind. */
+    virtsock_status (*listen)(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why);
+
+    /* Takes away what listen made besides the socket. NULL: nothing. */
+    void (*unlisten)(const struct vs_bound *bound, const virtsock_address *address);
+
+    /* The address of an end; type as in VIRTSOCK_TYPE_. NOT_FOUND: it has none. */
+    virtsock_status (*address_of)(virtsock_address **out, const struct vs_end *end, int type);
+};
+
+#define VS_RULE_BIT(kind)  (UINT32_C(1) << (kind))
+#define VS_RULE_PRIVILEGED (UINT32_C(1) << 31)
+#define VS_OPTION_BIT(option) (UINT32_C(1) << (option))
+
+extern const struct vs_transport vs_vsock, vs_unix, vs_fd;
+
+/* Options that the edge takes care of, for every transport. */
+#define VS_OPTIONS_COMMON                                                                                       \
+    (VS_OPTION_BIT(VIRTSOCK_OPTION_CONNECT_TIMEOUT) | VS_OPTION_BIT(VIRTSOCK_OPTION_WAIT)                       \
+     | VS_OPTION_BIT(VIRTSOCK_OPTION_BACKOFF_FIRST) | VS_OPTION_BIT(VIRTSOCK_OPTION_BACKOFF_MAX)                \
+     | VS_OPTION_BIT(VIRTSOCK_OPTION_LINGER) | VS_OPTION_BIT(VIRTSOCK_OPTION_BACKLOG)                           \
+     | VS_OPTION_BIT(VIRTSOCK_OPTION_MESSAGE_MAX) | VS_OPTION_BIT(VIRTSOCK_OPTION_INTERRUPTIBLE))
+#define VS_BACKLOG 128                  /* unless the option says otherwise */
+
+/* NULL, with *why, for a scheme that this version or this system does not have. */
+const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cause *why);
+
+/* The same for an address about to be used with these options; NULL, with err filled, where the transport lacks something. */
+const struct vs_transport *vs_transport_for(const virtsock_address *address, const virtsock_options *options, const char *op, virtsock_error *err);
+
+/* Sees whether a descriptor is a socket that can be adopted, as a stream or as a listener. Changes nothing. */
+virtsock_status vs_adoptable(virtsock_fd fd, bool listener, struct vs_socket_kind *kind, struct vs_cause *why);
+
+/* The scheme of sockets of a family; 0: none of ours. */
+virtsock_scheme vs_scheme_of(enum vs_family family);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * UNIX sockets by path: connecting, also past a full backlog, and listening so that no moment is wider than 0600 and nobody's live
+ * socket or file is ever taken away.
+ */
+#include <string.h>
+
+#include "transport/transport.h"
+
+#define FULL_BACKLOG_MS 5               /* nothing tells when there is room: look again so often */
+
+static virtsock_status os_cause(struct vs_cause *why, const char *op, int code)
+{
+    return vs_os_cause(why, op, VIRTSOCK_SCHEME_UNIX, code);
+}
+
+/* False: it does not fit. */
+static bool end_of(struct vs_end *end, const virtsock_address *address)
+{
+    size_t n = strlen(address->text);
+
+    if (n > vs_path_max)
+        return false;
+    memset(end, 0, sizeof *end);
+    end->family = VS_FAMILY_UNIX;
+    memcpy(end->path, address->text, n + 1);
+    return true;
+}
+
+static virtsock_status too_long(struct vs_cause *why)
+{
+    return vs_because(why, VIRTSOCK_E_NAME_TOO_LONG, "the path does not fit a socket address, which takes 107 bytes");
+}
+
+static int set_buffer(virtsock_fd fd, const virtsock_options *options)
+{
+    return vs_set_buffers(fd, VS_FAMILY_UNIX, 0, vs_option(options, VIRTSOCK_OPTION_BUFFER_SIZE, 0), 0);
+}
+
+static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
+{
+    struct vs_end to;
+    int           code = 0;
+
+    if (!end_of(&to, a->address))
+        return too_long(why);
+    if (a->fd < 0 && (code = vs_socket(&a->fd, VS_FAMILY_UNIX, a->address->type)) == 0)
+        code = set_buffer(a->fd, a->options);
+    if (code == 0)
+        code = vs_connect(a->fd, &to);
+    if (code == VS_FULL) {
+        a->events = 0;
+        a->again_at = vs_now_ms() + FULL_BACKLOG_MS;
+        return VIRTSOCK_E_AGAIN;
+    }
+    if (code == 0)
+        code = vs_set_blocking(a->fd, true);
+    return code == 0 ? VIRTSOCK_OK : os_cause(why, "connect", code);
+}
+
+/* Makes way at the path, under the directory's lock: a socket to which a connection is refused has no listener any more. */
+static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cause *why)
+{
+    enum vs_file      what;
+    struct vs_file_id id;
+    virtsock_fd       probe;
+    int               code = vs_file_at(at->path, &what, &id);
+
+    if (code != 0)
+        return os_cause(why, "listen", code);
+    if (what == VS_FILE_NONE)
+        return VIRTSOCK_OK;
+    if (what != VS_FILE_SOCKET)
+        return vs_because(why, VIRTSOCK_E_IN_USE, "what stands at that path is no socket, and is left alone");
+    if ((code = vs_socket(&probe, VS_FAMILY_UNIX, type)) != 0)
+        return os_cause(why, "listen", code);
+    code = vs_connect(probe, at);
+    vs_close(probe);
+    if (!vs_nobody_listens(code))
+        return vs_because(why, VIRTSOCK_E_IN_USE, "somebody listens on that socket");
+    code = vs_remove(at->path);
+    return code == 0 ? VIRTSOCK_OK : os_cause(why, "listen", code);
+}
+
+static int bind_at(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options)
+{
+    uint32_t     mode = (uint32_t)vs_option(options, VIRTSOCK_OPTION_SOCKET_MODE, 0600);
+    enum vs_file what;
+    int          code;
+
+    if ((code = vs_socket(&out->fd, VS_FAMILY_UNIX, type)) != 0 || (code = set_buffer(out->fd, options)) != 0
+        || (code = vs_set_mode_before(out->fd, mode)) != 0 || (code = vs_bind(out->fd, at)) != 0)
+        return code;
+    if ((code = vs_file_at(at->path, &what, &out->file)) == 0 && (code = vs_set_mode_after(at->path, &out->file, mode)) == 0)
+        code = vs_listen(out->fd, (int)vs_option(options, VIRTSOCK_OPTION_BACKLOG, VS_BACKLOG));
+    if (code != 0)
+        vs_remove(at->path);
+    return code;
+}
+
+static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
+{
+    virtsock_fd     lock;
+    virtsock_status status;
+    struct vs_end   at;
+    int             code;
+
+    if (!end_of(&at, address))
+        return too_long(why);
+    if ((code = vs_lock_directory(&lock, at.path)) != 0)
+        return os_cause(why, "listen", code);
+    status = make_way(&at, address->type, why);
+    if (status == VIRTSOCK_OK && (code = bind_at(out, &at, address->type, options)) != 0) {
+        status = os_cause(why, "listen", code);
+        if (out->fd >= 0)
+            vs_close(out->fd);
+    }
+    vs_close(lock);
+    return status;
+}
+
+/* If the lock cannot be had the file stays: the next listener finds it stale. */
+static void unlisten(const struct vs_bound *bound, const virtsock_address *address)
+{
+    enum vs_file      what;
+    struct vs_file_id id;
+    virtsock_fd       lock;
+
+    if (vs_lock_directory(&lock, address->text) != 0)
+        return;
+    if (vs_file_at(address->text, &what, &id) == 0 && what == VS_FILE_SOCKET && id.device == bound->file.device
+        && id.inode == bound->file.inode)
+        vs_remove(address->text);
+    vs_close(lock);
+}
+
+static virtsock_status address_of(virtsock_address **out, const struct vs_end *end, int type)
+{
+    virtsock_status status;
+
+    *out = NULL;
+    if (end->path[0] == '\0')
+        return VIRTSOCK_E_NOT_FOUND;
+    status = virtsock_address_path(out, VIRTSOCK_SCHEME_UNIX, end->path, 0, NULL);
+    if (status == VIRTSOCK_OK)
+        (*out)->type = type;
+    return status;
+}
+
+const struct vs_transport vs_unix = {
+    .name = "unix",
+    .family = VS_FAMILY_UNIX,
+    .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE),
+    .rules = VS_RULE_BIT(VS_RULE_UID) | VS_RULE_BIT(VS_RULE_SELF) | VS_RULE_BIT(VS_RULE_LOCAL),
+    .connect = connect_step,
+    .listen = listen_at,
+    .unlisten = unlisten,
+    .address_of = address_of,
+};

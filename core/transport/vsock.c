@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * AF_VSOCK: streams and seqpacket between a Linux host and its guests, siblings by way of the host, and CID 1 within one machine.
+ */
+#include "transport/transport.h"
+
+#define DEFAULT_MIN 128                 /* linux: VSOCK_DEFAULT_BUFFER_MIN_SIZE and _MAX_SIZE */
+#define DEFAULT_MAX 262144
+
+static virtsock_status supported(struct vs_cause *why)
+{
+    virtsock_fd fd;
+    int         code = vs_socket(&fd, VS_FAMILY_VSOCK, VIRTSOCK_TYPE_STREAM);
+
+    if (code != 0)
+        return vs_os_cause(why, "supported", VIRTSOCK_SCHEME_VSOCK, code);
+    vs_close(fd);
+    return VIRTSOCK_OK;
+}
+
+static struct vs_end end_of(const virtsock_address *address)
+{
+    struct vs_end end = { .family = VS_FAMILY_VSOCK, .cid = address->cid, .port = address->port, .to_host = address->to_host };
+
+    return end;
+}
+
+/* The kernel clamps the size into [min, max]: those are widened to it where they were left alone. */
+static int set_buffers(virtsock_fd fd, const virtsock_options *options)
+{
+    int64_t size = vs_option(options, VIRTSOCK_OPTION_BUFFER_SIZE, 0);
+    int64_t min = vs_option(options, VIRTSOCK_OPTION_BUFFER_MIN, size != 0 && size < DEFAULT_MIN ? size : 0);
+    int64_t max = vs_option(options, VIRTSOCK_OPTION_BUFFER_MAX, size > DEFAULT_MAX ? size : 0);
+
+    return vs_set_buffers(fd, VS_FAMILY_VSOCK, min, size, max);
+}
+
+/* The kernel has a timer of its own, 2 s by default: a second more than ours, so that ours decides; or as good as for ever. */
+static int set_timer(const struct vs_attempt *a)
+{
+    if (a->timeout_ms == 0)
+        return 0;
+    return vs_set_vsock_connect_timeout(a->fd, a->timeout_ms < 0 ? (int64_t)INT32_MAX * 1000 : a->timeout_ms + 1000);
+}
+
+static virtsock_status connected(struct vs_attempt *a, int code, struct vs_cause *why)
+{
+    if (code == VS_PENDING) {
+        a->events = VIRTSOCK_WANT_SEND;
+        a->again_at = VS_FOREVER;
+        return VIRTSOCK_E_AGAIN;
+    }
+    if (code == 0)
+        code = vs_set_blocking(a->fd, true);
+    return code == 0 ? VIRTSOCK_OK : vs_os_cause(why, "connect", VIRTSOCK_SCHEME_VSOCK, code);
+}
+
+static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
+{
+    struct vs_end to = end_of(a->address);
+    int           code;
+
+    if (a->fd >= 0)
+        return connected(a, vs_connect_result(a->fd), why);
+    if (to.cid == VIRTSOCK_CID_ANY || to.port == VIRTSOCK_PORT_ANY)
+        return vs_because(why, VIRTSOCK_E_INVALID, "`any` is for listening: a connection needs one CID and one port");
+    code = vs_socket(&a->fd, VS_FAMILY_VSOCK, a->address->type);
+    if (code == 0)
+        code = set_buffers(a->fd, a->options);
+    if (code == 0)
+        code = set_timer(a);
+    if (code == 0)
+        code = vs_connect(a->fd, &to);
+    return connected(a, code, why);
+}
+
+static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
+{
+    struct vs_end at = end_of(address);
+    int           code;
+
+    if (address->to_host)
+        return vs_because(why, VIRTSOCK_E_INVALID, "to-host is for connecting");
+    code = vs_socket(&out->fd, VS_FAMILY_VSOCK, address->type);
+    if (code == 0)
+        code = set_buffers(out->fd, options);
+    if (code == 0)
+        code = vs_bind(out->fd, &at);
+    if (code == 0)
+        code = vs_listen(out->fd, (int)vs_option(options, VIRTSOCK_OPTION_BACKLOG, VS_BACKLOG));
+    if (code == 0)
+        return VIRTSOCK_OK;
+    if (out->fd >= 0)
+        vs_close(out->fd);
+    return vs_os_cause(why, "listen", VIRTSOCK_SCHEME_VSOCK, code);
+}
+
+static virtsock_status address_of(virtsock_address **out, const struct vs_end *end, int type)
+{
+    virtsock_status status = virtsock_address_vsock(out, end->cid, end->port, NULL);
+
+    if (status == VIRTSOCK_OK)
+        (*out)->type = type;
+    return status;
+}
+
+const struct vs_transport vs_vsock = {
+    .name = "vsock",
+    .family = VS_FAMILY_VSOCK,
+    .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MIN) | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MAX),
+    .rules = VS_RULE_BIT(VS_RULE_CID) | VS_RULE_BIT(VS_RULE_LOCAL) | VS_RULE_PRIVILEGED,
+    .supported = supported,
+    .connect = connect_step,
+    .listen = listen_at,
+    .address_of = address_of,
+};

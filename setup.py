@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Builds virtsock.native: the core's sources and the wrapper that SWIG makes, in one module of the stable ABI.
+
+In a checkout SWIG runs, into build/. An sdist carries the wrapper and builds without SWIG.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
+
+IN_SDIST = Path("PKG-INFO").is_file()
+WRAPPER = Path("swig/generated/native_wrap.c" if IN_SDIST else "build/swig/native_wrap.c")
+LIMITED = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
+def version() -> str:
+    found = re.search(r'define VIRTSOCK_VERSION "(.+)"', Path("core/include/virtsock.h").read_text())
+    assert found is not None
+    return found[1]
+
+
+def core_sources() -> list[str]:
+    system = "windows" if os.name == "nt" else "posix"
+    rows = (line.split() for line in Path("core/sources.txt").read_text().splitlines() if line and line[0] != "#")
+    return [f"core/{file}" for where, file in rows if where in ("all", system)]
+
+
+def find_swig() -> str:
+    places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    swig = os.environ.get("VIRTSOCK_SWIG") or shutil.which("swig", path=places)
+    if swig is None:
+        sys.exit("SWIG 4.4.1 or later is needed to build from a checkout: pip install 'swig>=4.4.1,<4.6'")
+    found = re.search(r"Version (\d+)\.(\d+)\.(\d+)", subprocess.check_output([swig, "-version"], text=True))
+    if found is None or tuple(map(int, found.groups())) < (4, 4, 1):
+        sys.exit(f"{swig} is older than 4.4.1, the first whose code is right for the stable ABI of all Pythons")
+    return swig
+
+
+def run_swig(wrapper: Path) -> None:
+    wrapper.parent.mkdir(parents=True, exist_ok=True)
+    command = [find_swig(), "-python", "-noproxy", "-Wall", "-Werror", "-Iswig", "-Icore/include"]
+    subprocess.check_call([*command, "-outdir", str(wrapper.parent), "-o", str(wrapper), "swig/virtsock.i"])
+
+
+class BuildExt(build_ext):
+    def run(self) -> None:
+        if not IN_SDIST:
+            run_swig(WRAPPER)
+        super().run()
+
+
+class Sdist(sdist):
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        if not IN_SDIST:
+            run_swig(Path(base_dir, "swig/generated/native_wrap.c"))
+
+
+setup(
+    version=version(),
+    cmdclass={"build_ext": BuildExt, "sdist": Sdist},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED else {},
+    ext_modules=[
+        Extension(
+            "virtsock.native",
+            sources=[str(WRAPPER), *core_sources()],
+            depends=[*map(str, Path("core").rglob("*.h")), "core/sources.txt", "swig/python_fast.c"],
+            include_dirs=["core/include", "core"],
+            define_macros=[("VIRTSOCK_STATIC", None), *([("Py_LIMITED_API", "0x030b0000")] if LIMITED else [])],
+            extra_compile_args=[] if os.name == "nt" else ["-fvisibility=hidden"],
+            libraries=["ws2_32"] if os.name == "nt" else [],
+            py_limited_api=LIMITED,
+        )
+    ],
+)

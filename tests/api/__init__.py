@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Checks of the design: what a reader of the tree would otherwise have to watch."""

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""The architecture as its #include lines tell it: dependencies point one way, and systems stay in platform/."""
+
+import re
+from fnmatch import fnmatch
+
+import pytest
+
+from .tree import CORE, HEADER, ROOT, core_files, run
+
+# The first row that fits says which headers of the project a file may include; further down is nearer to the caller.
+ARROWS = [
+    ("include/virtsock.h", set()),
+    ("internal.h", {"virtsock.h"}),
+    ("platform/platform.h", {"internal.h"}),
+    ("platform/*", {"platform/platform.h"}),
+    ("handle.[ch]", {"platform/platform.h", "handle.h"}),
+    ("transport/*", {"platform/platform.h", "transport/*.h"}),
+    ("stream.h", {"handle.h", "transport/transport.h"}),
+    ("address.h", {"internal.h"}),
+    ("address*.c", {"internal.h", "address.h"}),
+    ("error.c", {"internal.h"}),
+    ("guid.c", {"internal.h"}),
+    ("options.c", {"internal.h"}),
+    ("*.[ch]", {"stream.h", "handle.h", "transport/*.h"}),
+]
+PURE = ("address*.c", "error.c", "guid.c", "options.c")
+
+# The standard library without <errno.h>, which is the platform's, and without <threads.h>, since the core starts no thread.
+STANDARD = {"inttypes", "limits", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string"}
+
+# Inner headers that a tool may use, beside virtsock.h and those in tools/.
+SEAMS = {"mux.c": {"transport/handshake.h"}}
+
+SYSTEMS = r"_WIN(32|64)|__(linux|APPLE|FreeBSD|NetBSD|OpenBSD|unix|ANDROID|CYGWIN|MINGW32|sun)(__)?\b"
+COMPILERS = {"gcc": (), "clang": ("-Werror=gnu",)}
+
+
+def includes(file):
+    """Of the project, and of the system."""
+    lines = re.findall(r'^\s*#\s*include\s*(?:"(.+?)"|<(.+?)>)', file.read_text(), re.MULTILINE)
+    return [own for own, _ in lines if own], [system for _, system in lines if system]
+
+
+def rule(file):
+    return next(allowed for pattern, allowed in ARROWS if fnmatch(str(file), pattern))
+
+
+@pytest.mark.parametrize("file", core_files(), ids=str)
+def test_arrows_of_the_core(file):
+    for header in includes(CORE / file)[0]:
+        assert any(fnmatch(header, allowed) for allowed in rule(file)), f"{file} must not include {header}"
+
+
+@pytest.mark.parametrize("file", [file for file in core_files() if file.parts[0] != "platform"], ids=str)
+def test_system_headers_stay_in_the_platform(file):
+    strangers = {header for header in includes(CORE / file)[1] if header.removesuffix(".h") not in STANDARD}
+    assert not strangers, f"{file} includes {strangers}"
+
+
+def test_the_public_header_needs_two_standard_ones():
+    assert includes(HEADER) == ([], ["stddef.h", "stdint.h"])
+
+
+def test_what_has_no_io_calls_nothing_that_has(tmp_path):
+    """Undefined symbols of the pure files: each other's, or the C library's that only look at memory."""
+    harmless = {"malloc", "calloc", "realloc", "free", "snprintf", "vsnprintf"}
+    files = [CORE / file for file in core_files() if any(fnmatch(str(file), pattern) for pattern in PURE)]
+    run("cc", "-c", "-std=c11", f"-I{CORE}", f"-I{HEADER.parent}", *files, cwd=tmp_path)
+    listed = [line.split() for line in run("nm", *tmp_path.glob("*.o")).splitlines() if " " in line]
+    defined = {row[-1] for row in listed if row[-2] in "TDRB"}
+    outside = {row[-1] for row in listed if row[-2] == "U"} - defined - harmless
+    assert not {name for name in outside if not name.startswith(("str", "mem", "__stack_chk", "_GLOBAL_"))}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "tools").glob("*.[ch]")), ids=lambda file: file.name)
+def test_tools_stand_on_the_public_header(file):
+    own, system = includes(file)
+    allowed = {"virtsock.h", *(header.name for header in file.parent.glob("*.h"))} | SEAMS.get(file.name, set())
+    assert set(own) <= allowed
+    if not file.name.startswith("platform_"):
+        assert {header.removesuffix(".h") for header in system} <= STANDARD | {"errno"}
+
+
+def test_systems_are_named_in_the_platform_alone():
+    """Three places elsewhere at most; how the header exports is among them."""
+    found = [f"{file}:{number}: {line}" for file in core_files() if file.parts[0] != "platform"
+             for number, line in enumerate((CORE / file).read_text().splitlines(), 1)
+             if re.match(r"\s*#\s*(el)?if", line) and re.search(SYSTEMS, line)]
+    assert len(found) <= 3, "\n".join(found)
+
+
+def test_every_source_is_listed():
+    """For CMakeLists.txt and setup.py alike, each once, and with the system that it is for."""
+    rows = [line.split() for line in (CORE / "sources.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert sorted(file for _, file in rows) == [str(file) for file in core_files("*.c")]
+    for system, file in rows:
+        assert system == ("all" if not file.startswith("platform/") else "windows" if "windows" in file else "posix"), file
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_extension_of_a_compiler(compiler):
+    files = [CORE / file for file in core_files("*.c") if "windows" not in file.name]
+    run(compiler, "-std=c11", "-pedantic-errors", *COMPILERS[compiler], "-fsyntax-only", f"-I{CORE}", f"-I{HEADER.parent}", *files)

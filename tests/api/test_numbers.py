@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+"""Same number, same behaviour, three languages."""
+
+from .tree import ROOT
+
+FILES = {"c": "[0-9]*.c", "python": "test_[0-9]*.py", "lua": "[0-9]*.lua"}
+
+# A test that a language does not have: (test, language), and why.
+REASONS: dict[tuple[str, str], str] = {}
+
+
+def test_every_number_is_in_every_language():
+    have = {language: {file.stem.removeprefix("test_") for file in (ROOT / "tests" / language).glob(pattern)}
+            for language, pattern in FILES.items()}
+    tests = set.union(*have.values())
+    missing = {(test, language) for test in tests for language in FILES if test not in have[language]}
+    assert len(tests) >= 11
+    assert missing == set(REASONS), "missing without a reason, or there in spite of one"
+    assert len({test[:3] for test in tests}) == len(tests), "a number stands for two things"

@@ -1,0 +1,823 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Connecting and listening: refused, late, full, long, stale; whom a listener admits; descriptors adopted and given away.
+ */
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "check.h"
+
+static virtsock_options *with(virtsock_option option, int64_t value)
+{
+    virtsock_options *o = virtsock_options_new();
+    virtsock_error    e = { 0 };
+
+    CHECK_OK(virtsock_options_set(o, option, value, &e), e);
+    return o;
+}
+
+static const char *path_of(const virtsock_address *a)
+{
+    return virtsock_address_text(a, VIRTSOCK_PART_PATH);
+}
+
+static void check_echo(virtsock_stream *a, virtsock_stream *b)
+{
+    virtsock_error e = { 0 };
+    size_t         n;
+    char           got[8];
+
+    CHECK_OK(virtsock_stream_send(a, "hello", 5, &n, 1000, &e), e);
+    CHECK(n == 5);
+    CHECK_OK(virtsock_stream_recv(b, got, sizeof got, &n, 1000, &e), e);
+    CHECK(n == 5 && memcmp(got, "hello", 5) == 0);
+}
+
+TEST(connect_and_accept)
+{
+    virtsock_stream  *s[2];
+    virtsock_address *peer;
+    virtsock_error    e = { 0 };
+    int64_t           value;
+
+    test_pair(s, NULL);
+    check_echo(s[0], s[1]);
+    check_echo(s[1], s[0]);
+    CHECK_OK(virtsock_stream_peer(s[0], &peer, &e), e);
+    CHECK(virtsock_address_scheme(peer) == (test_is_vsock() ? VIRTSOCK_SCHEME_VSOCK : VIRTSOCK_SCHEME_UNIX));
+    virtsock_address_free(peer);
+    CHECK_OK(virtsock_stream_get(s[0], VIRTSOCK_ITEM_TYPE, &value, &e), e);
+    CHECK(value == (test_is_seqpacket() ? VIRTSOCK_TYPE_SEQPACKET : VIRTSOCK_TYPE_STREAM));
+    CHECK_OK(virtsock_stream_get(s[0], VIRTSOCK_ITEM_ATTEMPTS, &value, &e), e);
+    CHECK(value == 1);
+    CHECK(virtsock_stream_get(s[0], 99, &value, &e) == VIRTSOCK_E_UNSUPPORTED);
+    if (test_is_vsock()) {
+        CHECK(virtsock_stream_get(s[1], VIRTSOCK_ITEM_PEER_UID, &value, &e) == VIRTSOCK_E_NOT_FOUND);
+    } else {
+        CHECK_OK(virtsock_stream_get(s[1], VIRTSOCK_ITEM_PEER_UID, &value, &e), e);
+        CHECK(value == (int64_t)geteuid());
+        CHECK_OK(virtsock_stream_get(s[1], VIRTSOCK_ITEM_PEER_PID, &value, &e), e);
+        CHECK(value == getpid());
+        CHECK(virtsock_stream_peer(s[1], &peer, &e) == VIRTSOCK_E_NOT_FOUND && peer == NULL);
+    }
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+TEST(descriptors_block_and_are_not_inherited)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_stream   *s[2];
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK((fcntl((int)virtsock_listener_fd(l), F_GETFL) & O_NONBLOCK) != 0);
+    CHECK(fcntl((int)virtsock_listener_fd(l), F_GETFD) == FD_CLOEXEC);
+    CHECK_OK(virtsock_connect(&s[0], a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&s[1], l, 1000, &e), e);
+    for (int i = 0; i < 2; i++) {
+        CHECK((fcntl((int)virtsock_stream_fd(s[i]), F_GETFL) & O_NONBLOCK) == 0);
+        CHECK(fcntl((int)virtsock_stream_fd(s[i]), F_GETFD) == FD_CLOEXEC);
+        virtsock_stream_free(s[i]);
+    }
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+TEST(refused_at_once)
+{
+    virtsock_address *a = test_parse(test_address());
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    int64_t           start = test_ms();
+
+    CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_REFUSED, e);
+    CHECK(s == NULL && e.attempts == 1 && e.os_code != 0 && test_ms() - start < test_late_ms());
+    virtsock_address_free(a);
+}
+
+TEST(any_is_no_peer)
+{
+    static const char *const texts[] = { "vsock://:80", "vsock://3:any", "vsock://any:any" };
+
+    for (size_t i = 0; i < 3; i++) {
+        virtsock_address *a = test_parse(texts[i]);
+        virtsock_stream  *s;
+        virtsock_error    e = { 0 };
+
+        CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_INVALID, e);
+        CHECK(strstr(e.message, "any") != NULL);
+        virtsock_address_free(a);
+    }
+}
+
+static void *listen_late(void *text)
+{
+    virtsock_address  *a = test_parse(text);
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+
+    test_nap_ms(150);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&s, l, 5000, &e), e);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    return NULL;
+}
+
+TEST(waits_for_a_late_listener)
+{
+    char              text[256];
+    virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 10000);
+    virtsock_address *a = test_parse(strcpy(text, test_address()));
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    int64_t           start = test_ms(), attempts, status;
+    pthread_t         t;
+
+    pthread_create(&t, NULL, listen_late, text);
+    CHECK_OK(virtsock_connect(&s, a, o, &e), e);
+    CHECK(test_ms() - start >= 140 && test_ms() - start < 1400 + 10 * test_late_ms());
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_ATTEMPTS, &attempts, &e), e);
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_LAST_STATUS, &status, &e), e);
+    CHECK(attempts > 2 && status == VIRTSOCK_OK);               /* the latest attempt did not fail */
+    pthread_join(t, NULL);
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+TEST(wait_ends_with_the_last_cause)
+{
+    virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 200);
+    virtsock_address *a = test_parse(test_address());
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    int64_t           start = test_ms();
+
+    CHECK_STATUS(virtsock_connect(&s, a, o, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(test_ms() - start >= 200 && test_ms() - start < 200 + test_late_ms());
+    CHECK(e.attempts >= 3 && e.os_code == (test_is_vsock() ? ECONNRESET : ENOENT));
+    CHECK(strstr(e.message, "200 ms") != NULL && strstr(e.message, "attempts; the last: ") != NULL);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+static virtsock_address *unix_address_of_length(size_t length)
+{
+    virtsock_address *a;
+    char              path[200];
+    virtsock_error    e = { 0 };
+    int               n = snprintf(path, sizeof path, "/tmp/virtsock-test-%d-", (int)getpid());
+
+    memset(path + n, 'p', length - (size_t)n);
+    path[length] = '\0';
+    CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_UNIX, path, 0, &e), e);
+    return a;
+}
+
+TEST(what_waiting_cannot_mend_is_final)
+{
+    virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 60000);
+    virtsock_address *a = unix_address_of_length(108);
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+
+    CHECK_STATUS(virtsock_connect(&s, a, o, &e), VIRTSOCK_E_NAME_TOO_LONG, e);
+    CHECK(e.attempts == 1);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+/* Driven by a poll loop, as a foreign event loop does it. */
+static virtsock_status drive(virtsock_stream *s, int64_t until, virtsock_error *e)
+{
+    virtsock_status status;
+
+    while ((status = virtsock_stream_connect(s, 0, e)) == VIRTSOCK_E_AGAIN && test_ms() < until) {
+        struct pollfd p = { -1, 0, 0 };
+        virtsock_fd   fd;
+        int           events, timeout;
+
+        virtsock_stream_wants(s, &fd, &events, &timeout);
+        CHECK(fd >= 0 || timeout >= 0);
+        p.fd = (int)fd;
+        p.events = (short)(((events & VIRTSOCK_WANT_RECV) ? POLLIN : 0) | ((events & VIRTSOCK_WANT_SEND) ? POLLOUT : 0));
+        poll(&p, 1, timeout);
+    }
+    return status;
+}
+
+TEST(a_poll_loop_drives)
+{
+    virtsock_options  *o = with(VIRTSOCK_OPTION_WAIT, 10000);
+    char               text[256];
+    virtsock_address  *a = test_parse(strcpy(text, test_address()));
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    virtsock_fd        fd;
+    pthread_t          t;
+    size_t             n;
+    int                events, timeout;
+
+    CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+    CHECK(virtsock_stream_fd(s) == -1);
+    CHECK_STATUS(virtsock_stream_send(s, "x", 1, &n, 0, &e), VIRTSOCK_E_INVALID, e);
+    virtsock_stream_wants(s, &fd, &events, &timeout);
+    CHECK(fd == -1 && events == 0 && timeout == 0);
+    pthread_create(&t, NULL, listen_late, text);
+    CHECK_OK(drive(s, test_ms() + 10000, &e), e);
+    CHECK_OK(virtsock_stream_connect(s, 0, &e), e);
+    CHECK_STATUS(virtsock_stream_recv(s, text, 1, &n, 5000, &e), VIRTSOCK_E_EOF, e);
+    pthread_join(t, NULL);
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+TEST(a_final_answer_stays)
+{
+    virtsock_address *a = test_parse(test_address());
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 }, again = { 0 };
+    virtsock_fd       fd;
+    int               events, timeout;
+
+    CHECK_OK(virtsock_connect_start(&s, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_stream_connect(s, -1, &e), VIRTSOCK_E_REFUSED, e);
+    CHECK_STATUS(virtsock_stream_connect(s, -1, &again), VIRTSOCK_E_REFUSED, again);
+    CHECK_TEXT(again.message, e.message);
+    virtsock_stream_wants(s, &fd, &events, &timeout);
+    CHECK(fd == -1 && timeout == 0);
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+}
+
+TEST(a_timeout_of_the_step_goes_on)
+{
+    virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 10000);
+    virtsock_address *a = test_parse(test_address());
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    int64_t           start = test_ms(), status, code;
+
+    CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+    CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+    if (!test_is_vsock()) {                                     /* an attempt fails at once there, and tells so in the pause after it */
+        CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_LAST_STATUS, &status, &e), e);
+        CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_LAST_CODE, &code, &e), e);
+        CHECK(status == VIRTSOCK_E_REFUSED && code == ENOENT);
+    }
+    CHECK_STATUS(virtsock_stream_connect(s, 60, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK(test_ms() - start >= 60 && test_ms() - start < 60 + test_late_ms());
+    CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+TEST(two_listeners_on_one_address)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l, *m;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_listen(&m, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(m == NULL && virtsock_advice(&e) != NULL);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);            /* the first one still has its name */
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);             /* and gives it back at once */
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+/* UNIX: a connection waits for room in the backlog; AF_VSOCK refuses it, so it is tried again. */
+TEST(full_backlog)
+{
+    virtsock_options  *one = with(VIRTSOCK_OPTION_BACKLOG, 1), *o = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 100);
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_stream   *s[8], *t;
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    virtsock_status    status = VIRTSOCK_OK;
+    int                n = 0;
+
+    CHECK_OK(virtsock_listen(&l, a, one, &e), e);
+    while (n < 8 && (status = virtsock_connect(&s[n], a, o, &e)) == VIRTSOCK_OK)
+        n++;
+    CHECK(n >= 1 && n < 8);
+    CHECK_STATUS(status, test_is_vsock() ? VIRTSOCK_E_REFUSED : VIRTSOCK_E_TIMEOUT, e);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_CONNECT_TIMEOUT, -1, &e), e);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, 5000, &e), e);
+    CHECK_OK(virtsock_connect_start(&t, a, o, &e), e);
+    CHECK_STATUS(virtsock_stream_connect(t, 30, &e), VIRTSOCK_E_AGAIN, e);
+    for (int i = 0; i < n; i++) {
+        virtsock_stream *accepted;
+
+        CHECK_OK(virtsock_accept(&accepted, l, 1000, &e), e);
+        virtsock_stream_free(accepted);
+        virtsock_stream_free(s[i]);
+    }
+    CHECK_OK(virtsock_stream_connect(t, 5000, &e), e);
+    virtsock_stream_free(t);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(one);
+    virtsock_options_free(o);
+}
+
+TEST(accept_without_a_client)
+{
+    virtsock_address  *a = test_parse(test_address()), *b;
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    int64_t            start;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_accept(&s, l, 0, &e), VIRTSOCK_E_AGAIN, e);
+    start = test_ms();
+    CHECK_STATUS(virtsock_accept(&s, l, 80, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(s == NULL && test_ms() - start >= 80 && test_ms() - start < 80 + test_late_ms());
+    CHECK_OK(virtsock_listener_address(l, &b, &e), e);
+    CHECK(virtsock_address_equal(a, b));
+    virtsock_address_free(b);
+    CHECK_OK(virtsock_listener_close(l, &e), e);
+    CHECK_OK(virtsock_listener_close(l, &e), e);
+    CHECK_STATUS(virtsock_accept(&s, l, -1, &e), VIRTSOCK_E_CANCELLED, e);
+    CHECK_STATUS(virtsock_listener_address(l, &b, &e), VIRTSOCK_E_CANCELLED, e);
+    CHECK(virtsock_listener_fd(l) == -1);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+TEST(the_system_chooses_a_port)
+{
+    virtsock_address  *a, *b, *peer;
+    virtsock_listener *l;
+    virtsock_stream   *s, *t;
+    virtsock_error     e = { 0 };
+    uint32_t           port, from;
+
+    if (!test_is_vsock() || test_is_seqpacket())
+        SKIP("for vsock streams");
+    a = test_parse("vsock://local:any");
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_listener_address(l, &b, &e), e);
+    CHECK_OK(virtsock_address_number(b, VIRTSOCK_PART_PORT, &port), e);
+    CHECK(port >= 1024 && port != VIRTSOCK_PORT_ANY);
+    CHECK_OK(virtsock_connect(&s, b, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&t, l, 1000, &e), e);
+    CHECK_OK(virtsock_stream_local(s, &peer, &e), e);
+    CHECK_OK(virtsock_address_number(peer, VIRTSOCK_PART_PORT, &from), e);
+    virtsock_address_free(peer);
+    CHECK_OK(virtsock_stream_peer(t, &peer, &e), e);
+    CHECK_OK(virtsock_address_number(peer, VIRTSOCK_PART_PORT, &port), e);
+    CHECK(port == from);
+    virtsock_address_free(peer);
+    virtsock_stream_free(s);
+    virtsock_stream_free(t);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_address_free(b);
+}
+
+TEST(vsock_errors_of_a_real_kernel)
+{
+    static const struct {
+        const char     *text;
+        virtsock_status status;
+        int             code;
+    } rows[] = {
+        { "vsock://local:77", VIRTSOCK_E_REFUSED, ECONNRESET }, { "vsock://99:77", VIRTSOCK_E_UNREACHABLE, ENODEV },
+        { "vsock://0:77", VIRTSOCK_E_UNREACHABLE, 0 },          { "vsock://4294967294:0", VIRTSOCK_E_UNREACHABLE, ENODEV },
+        { "vsock://99:77?to-host=1", VIRTSOCK_E_UNREACHABLE, ENODEV },
+    };
+    virtsock_address  *a;
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+
+    if (!test_is_vsock())
+        SKIP("for vsock, in a VM");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        virtsock_stream *s;
+
+        a = test_parse(rows[i].text);
+        CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), rows[i].status, e);
+        CHECK(rows[i].code == 0 || e.os_code == rows[i].code);
+        virtsock_address_free(a);
+    }
+    a = test_parse("vsock://42:7000");
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_UNREACHABLE, e);
+    CHECK(e.os_code == EADDRNOTAVAIL && strstr(virtsock_advice(&e), "vsock://:PORT") != NULL);
+    virtsock_address_free(a);
+    a = test_parse("vsock://local:900?to-host=1");
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_INVALID, e);
+    virtsock_address_free(a);
+    if (fork() == 0) {
+        if (setuid(65534) != 0)
+            _exit(2);
+        a = test_parse("vsock://:900");
+        _exit(virtsock_listen(&l, a, NULL, &e) == VIRTSOCK_E_DENIED && strstr(e.message, "1024") != NULL ? 0 : 1);
+    }
+    {
+        int status;
+
+        CHECK(wait(&status) > 0 && status == 0);
+    }
+}
+
+/* --- Names in the file system -------------------------------------------------------------------------------------------- */
+
+TEST(a_path_of_107_bytes_fits_and_108_do_not)
+{
+    virtsock_address  *fits, *too_long;
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+
+    if (test_is_vsock())
+        SKIP("for UNIX sockets");
+    fits = unix_address_of_length(107);
+    CHECK_OK(virtsock_listen(&l, fits, NULL, &e), e);
+    CHECK_OK(virtsock_connect(&s, fits, NULL, &e), e);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(fits);
+    too_long = unix_address_of_length(108);
+    CHECK_STATUS(virtsock_listen(&l, too_long, NULL, &e), VIRTSOCK_E_NAME_TOO_LONG, e);
+    CHECK_STATUS(virtsock_connect(&s, too_long, NULL, &e), VIRTSOCK_E_NAME_TOO_LONG, e);
+    CHECK(strstr(e.message, "107 bytes") != NULL && access(path_of(too_long), F_OK) != 0);
+    virtsock_address_free(too_long);
+}
+
+static mode_t mode_at(const char *path)
+{
+    struct stat file;
+
+    CHECK(lstat(path, &file) == 0 && S_ISSOCK(file.st_mode));
+    return file.st_mode & 0777;
+}
+
+TEST(sockets_are_for_their_owner)
+{
+    if (test_is_vsock())
+        SKIP("for UNIX sockets");
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_options  *o = with(VIRTSOCK_OPTION_SOCKET_MODE, 0660);
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    mode_t             old;
+
+    old = umask(0);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK(mode_at(path_of(a)) == 0600);
+    virtsock_listener_free(l);
+    umask(077);
+    CHECK_OK(virtsock_listen(&l, a, o, &e), e);
+    CHECK(mode_at(path_of(a)) == 0660);
+    virtsock_listener_free(l);
+    umask(old);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+struct watch {
+    const char  *path;
+    _Atomic bool stop;
+    _Atomic int  wide, seen;
+};
+
+static void *watch_mode(void *v)
+{
+    struct watch *w = v;
+    struct stat   file;
+
+    while (!w->stop)
+        if (stat(w->path, &file) == 0) {
+            w->seen++;
+            w->wide += (file.st_mode & 077) != 0;
+        }
+    return NULL;
+}
+
+TEST(no_moment_is_wider)
+{
+    if (test_is_vsock())
+        SKIP("for UNIX sockets");
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    struct watch       w = { path_of(a), false, 0, 0 };
+    pthread_t          t;
+    mode_t             old;
+
+    old = umask(0);
+    pthread_create(&t, NULL, watch_mode, &w);
+    for (int i = 0; i < 300 || (w.seen < 20 && i < 20000); i++) {
+        CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+        virtsock_listener_free(l);
+    }
+    w.stop = true;
+    pthread_join(t, NULL);
+    umask(old);
+    CHECK(w.seen >= 20 && w.wide == 0);
+    virtsock_address_free(a);
+}
+
+static int raw_listener(const char *path, bool listens)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    int                fd = socket(AF_UNIX, (test_is_seqpacket() ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+
+    strcpy(un.sun_path, path);
+    CHECK(bind(fd, (struct sockaddr *)&un, sizeof un) == 0 && (!listens || listen(fd, 4) == 0));
+    return fd;
+}
+
+TEST(a_stale_socket_is_replaced)
+{
+    if (test_is_vsock())
+        SKIP("for UNIX sockets");
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+
+    close(raw_listener(path_of(a), true));
+    CHECK(access(path_of(a), F_OK) == 0);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    virtsock_listener_free(l);
+    CHECK(access(path_of(a), F_OK) != 0);
+    virtsock_address_free(a);
+}
+
+TEST(what_is_no_stale_socket_stays)
+{
+    if (test_is_vsock())
+        SKIP("for UNIX sockets");
+    virtsock_address  *a = test_parse(test_address());
+    const char        *path = path_of(a);
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    struct stat        before, after;
+    int                fd;
+
+    fd = raw_listener(path, true);                              /* somebody else's live one */
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(access(path, F_OK) == 0);
+    close(fd);
+    unlink(path);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);      /* a file */
+    CHECK(write(fd, "precious", 8) == 8 && fstat(fd, &before) == 0);
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(stat(path, &after) == 0 && before.st_ino == after.st_ino && after.st_size == 8);
+    close(fd);
+    unlink(path);
+    CHECK(mkdir(path, 0700) == 0);                              /* a directory */
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    rmdir(path);
+    CHECK(symlink("/nobody/is/here", path) == 0);               /* a dangling link */
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(lstat(path, &after) == 0 && S_ISLNK(after.st_mode));
+    unlink(path);
+    virtsock_address_free(a);
+}
+
+TEST(another_s_socket_is_not_removed_at_close)
+{
+    if (test_is_vsock())
+        SKIP("for UNIX sockets");
+    virtsock_address  *a = test_parse(test_address());
+    const char        *path = path_of(a);
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    int                fd;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    unlink(path);
+    fd = raw_listener(path, true);
+    virtsock_listener_free(l);
+    CHECK(access(path, F_OK) == 0);
+    close(fd);
+    unlink(path);
+    virtsock_address_free(a);
+}
+
+TEST(directories_that_will_not_do)
+{
+    virtsock_address  *a = test_parse("unix:///nobody/is/here");
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_NOT_FOUND, e);
+    CHECK(strstr(virtsock_advice(&e), "directory") != NULL);
+    virtsock_address_free(a);
+    a = test_parse("unix:///dev/null/x");
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_NOT_FOUND, e);
+    virtsock_address_free(a);
+}
+
+/* --- Whom a listener admits ---------------------------------------------------------------------------------------------- */
+
+static virtsock_status try_rule(const char *rule)
+{
+    virtsock_options  *o = virtsock_options_new();
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s, *t;
+    virtsock_error     e = { 0 };
+    virtsock_status    status;
+    size_t             n;
+    char               b;
+
+    CHECK_OK(virtsock_options_allow(o, rule, &e), e);
+    CHECK_OK(virtsock_listen(&l, a, o, &e), e);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    status = virtsock_accept(&t, l, 100, &e);
+    if (status != VIRTSOCK_OK)
+        CHECK(virtsock_stream_recv(s, &b, 1, &n, 1000, &e) != VIRTSOCK_E_TIMEOUT);      /* turned away, not left to wait */
+    virtsock_stream_free(t);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+    return status;
+}
+
+TEST(rules_admit_and_refuse)
+{
+    char me[32];
+
+    CHECK(try_rule("local") == VIRTSOCK_OK);
+    if (test_is_vsock()) {
+        CHECK(try_rule("1") == VIRTSOCK_OK && try_rule("0-5") == VIRTSOCK_OK);
+        CHECK(try_rule("host") == VIRTSOCK_E_TIMEOUT && try_rule("3-9") == VIRTSOCK_E_TIMEOUT);
+        CHECK(try_rule("local:privileged") == VIRTSOCK_E_TIMEOUT);
+    } else {
+        snprintf(me, sizeof me, "uid=%u", (unsigned)geteuid());
+        CHECK(try_rule("self") == VIRTSOCK_OK && try_rule(me) == VIRTSOCK_OK);
+        snprintf(me, sizeof me, "uid=%u", (unsigned)geteuid() + 1);
+        CHECK(try_rule(me) == VIRTSOCK_E_TIMEOUT);
+    }
+}
+
+TEST(a_crowd_of_refused_clients_does_not_hold_accept)
+{
+    virtsock_options  *o = virtsock_options_new();
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s[100], *t;
+    virtsock_error     e = { 0 };
+
+    CHECK_OK(virtsock_options_allow(o, test_is_vsock() ? "7" : "uid=4294967294", &e), e);
+    CHECK_OK(virtsock_listen(&l, a, o, &e), e);
+    for (int i = 0; i < 100; i++)
+        CHECK_OK(virtsock_connect(&s[i], a, NULL, &e), e);
+    CHECK_STATUS(virtsock_accept(&t, l, 0, &e), VIRTSOCK_E_AGAIN, e);
+    {
+        struct pollfd p = { (int)virtsock_listener_fd(l), POLLIN, 0 };
+
+        CHECK(poll(&p, 1, 0) == 1);                             /* 64 were passed over, more are there */
+    }
+    CHECK_STATUS(virtsock_accept(&t, l, 0, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK_STATUS(virtsock_accept(&t, l, 50, &e), VIRTSOCK_E_TIMEOUT, e);
+    for (int i = 0; i < 100; i++)
+        virtsock_stream_free(s[i]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+TEST(out_of_descriptors)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s, *t;
+    virtsock_error     e = { 0 };
+    struct rlimit      old, none;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    CHECK(getrlimit(RLIMIT_NOFILE, &old) == 0);
+    none = old;
+    none.rlim_cur = (rlim_t)virtsock_stream_fd(s) + 1;
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    CHECK_STATUS(virtsock_accept(&t, l, 1000, &e), VIRTSOCK_E_NO_RESOURCES, e);
+    CHECK(e.os_code == EMFILE && strstr(virtsock_advice(&e), "ulimit") != NULL);
+    CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0);
+    CHECK_OK(virtsock_accept(&t, l, 1000, &e), e);             /* the client was still there */
+    virtsock_stream_free(t);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+/* --- Descriptors ------------------------------------------------------------------------------------------------------------ */
+
+TEST(detach_and_adopt)
+{
+    virtsock_stream *s[2], *t;
+    virtsock_error   e = { 0 };
+    virtsock_fd      fd, none;
+    size_t           n;
+
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_detach(s[0], &fd, &e), e);
+    CHECK(fd >= 0 && virtsock_stream_fd(s[0]) == -1);
+    CHECK_STATUS(virtsock_stream_detach(s[0], &none, &e), VIRTSOCK_E_CANCELLED, e);
+    CHECK_STATUS(virtsock_stream_send(s[0], "x", 1, &n, 0, &e), VIRTSOCK_E_CANCELLED, e);
+    virtsock_stream_free(s[0]);
+    CHECK_OK(virtsock_stream_from_fd(&t, fd, NULL, &e), e);
+    check_echo(t, s[1]);
+    check_echo(s[1], t);
+    virtsock_stream_free(t);
+    CHECK(fcntl((int)fd, F_GETFD) == -1);
+    virtsock_stream_free(s[1]);
+}
+
+TEST(fd_addresses)
+{
+    virtsock_address  *a = test_parse(test_address()), *b;
+    virtsock_listener *l, *m;
+    virtsock_stream   *s, *t;
+    virtsock_error     e = { 0 };
+    char               text[64];
+    virtsock_fd        fd;
+    int                again;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    snprintf(text, sizeof text, "fd://%d%s", again = dup((int)virtsock_listener_fd(l)), test_is_seqpacket() ? "?type=seqpacket" : "");
+    b = test_parse(text);
+    CHECK_STATUS(virtsock_connect(&s, b, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK(strstr(e.message, "listen") != NULL && fcntl(again, F_GETFD) >= 0);
+    CHECK_OK(virtsock_listen(&m, b, NULL, &e), e);
+    virtsock_address_free(b);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&t, m, 1000, &e), e);
+    virtsock_listener_free(m);
+    CHECK(fcntl(again, F_GETFD) == -1);
+    CHECK_OK(virtsock_stream_detach(s, &fd, &e), e);
+    virtsock_stream_free(s);
+    snprintf(text, sizeof text, "fd://%d", (int)fd);
+    b = test_parse(text);
+    CHECK_STATUS(virtsock_listen(&m, b, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_OK(virtsock_connect(&s, b, NULL, &e), e);
+    check_echo(s, t);
+    virtsock_stream_free(s);
+    CHECK_STATUS(virtsock_connect(&s, b, NULL, &e), VIRTSOCK_E_INVALID, e);     /* the descriptor went with the stream */
+    virtsock_address_free(b);
+    virtsock_stream_free(t);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+TEST(only_sockets_are_adopted)
+{
+    int                pipes[2], pair[2], lone = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    virtsock_stream   *s;
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+
+    CHECK(pipe2(pipes, O_CLOEXEC) == 0 && socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == 0);
+    CHECK_STATUS(virtsock_stream_from_fd(&s, pipes[0], NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_stream_from_fd(&s, 100000, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_stream_from_fd(&s, INT64_C(1) << 40, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_stream_from_fd(&s, lone, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_stream_from_fd(&s, pair[0], NULL, &e), VIRTSOCK_E_UNSUPPORTED, e);
+    CHECK_STATUS(virtsock_listener_from_fd(&l, lone, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_listener_from_fd(&l, pair[0], NULL, &e), VIRTSOCK_E_UNSUPPORTED, e);
+    close(pipes[0]), close(pipes[1]), close(pair[0]), close(pair[1]), close(lone);
+}
+
+/* The flags of what is adopted are its owner's: a non-blocking descriptor still waits when asked to. */
+TEST(an_adopted_descriptor_keeps_its_flags)
+{
+    int              pair[2];
+    virtsock_stream *s;
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b;
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    CHECK_OK(virtsock_stream_from_fd(&s, pair[0], NULL, &e), e);
+    CHECK((fcntl(pair[0], F_GETFL) & O_NONBLOCK) != 0 && fcntl(pair[0], F_GETFD) == 0);
+    CHECK_STATUS(virtsock_stream_recv(s, &b, 1, &n, 30, &e), VIRTSOCK_E_TIMEOUT, e);
+    if (fork() == 0) {
+        test_nap_ms(60);
+        _exit(write(pair[1], "x", 1) == 1 ? 0 : 1);
+    }
+    CHECK_OK(virtsock_stream_recv(s, &b, 1, &n, -1, &e), e);
+    wait(NULL);
+    virtsock_stream_free(s);
+    close(pair[1]);
+}

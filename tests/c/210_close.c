@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Closing from another thread ends every call within 50 ms, and no descriptor number is reused under one; lingering, finishing,
+ * aborting. Rounds: VIRTSOCK_TEST_ROUNDS, 1,000 unless it says otherwise.
+ */
+#include <sys/socket.h>
+
+#include "check.h"
+
+static int rounds(void)
+{
+    const char *n = getenv("VIRTSOCK_TEST_ROUNDS");
+
+    return n ? atoi(n) : 1000;
+}
+
+enum what { RECV, RECV_TIMED, RECV_EXACT, SEND, SEND_TIMED, ACCEPT, ACCEPT_TIMED, CONNECT, CONNECT_PAUSED };
+
+struct call {
+    enum what          what;
+    virtsock_stream   *s;
+    virtsock_listener *l;
+    virtsock_status    status;
+    _Atomic bool       inside;
+    pthread_t          thread;
+};
+
+static void *run(void *v)
+{
+    static const char big[65536];
+    struct call      *c = v;
+    virtsock_stream  *accepted = NULL;
+    char              b[64];
+    size_t            n;
+
+    c->inside = true;
+    switch (c->what) {
+    case RECV:       c->status = virtsock_stream_recv(c->s, b, sizeof b, &n, -1, NULL); break;
+    case RECV_TIMED: c->status = virtsock_stream_recv(c->s, b, sizeof b, &n, 30000, NULL); break;
+    case RECV_EXACT: c->status = virtsock_stream_recv_exact(c->s, b, sizeof b, &n, -1, NULL); break;
+    case SEND:
+        while ((c->status = virtsock_stream_send(c->s, big, sizeof big, &n, -1, NULL)) == VIRTSOCK_OK) {
+        }
+        break;
+    case SEND_TIMED:
+        while ((c->status = virtsock_stream_send(c->s, big, sizeof big, &n, 30000, NULL)) == VIRTSOCK_OK) {
+        }
+        break;
+    case ACCEPT:       c->status = virtsock_accept(&accepted, c->l, -1, NULL); break;
+    case ACCEPT_TIMED: c->status = virtsock_accept(&accepted, c->l, 30000, NULL); break;
+    case CONNECT:
+    case CONNECT_PAUSED: c->status = virtsock_stream_connect(c->s, -1, NULL); break;
+    }
+    CHECK(accepted == NULL);
+    return NULL;
+}
+
+static void *close_too(void *v)
+{
+    struct call *c = v;
+
+    if (c->l != NULL)
+        CHECK(virtsock_listener_close(c->l, NULL) == VIRTSOCK_OK);
+    else
+        CHECK(virtsock_stream_close(c->s, 0, NULL) == VIRTSOCK_OK);
+    return NULL;
+}
+
+/* What the rounds of one kind have in common. */
+struct stage {
+    virtsock_address  *address, *other;
+    virtsock_options  *wait;
+    virtsock_listener *full;            /* its backlog is */
+    virtsock_stream   *fill[8];
+    int                filled;
+};
+
+static void stage_up(struct stage *st, enum what what)
+{
+    virtsock_options *one = virtsock_options_new();
+    virtsock_error    e = { 0 };
+
+    memset(st, 0, sizeof *st);
+    st->address = test_parse(test_address());
+    st->wait = virtsock_options_new();
+    CHECK_OK(virtsock_options_set(st->wait, VIRTSOCK_OPTION_WAIT, 30000, &e), e);
+    if (what == CONNECT_PAUSED)
+        CHECK_OK(virtsock_options_set(st->wait, VIRTSOCK_OPTION_BACKOFF_FIRST, 20000, &e), e);
+    if (what == CONNECT) {
+        virtsock_options *soon = virtsock_options_new();
+
+        CHECK_OK(virtsock_options_set(one, VIRTSOCK_OPTION_BACKLOG, 1, &e), e);
+        CHECK_OK(virtsock_options_set(soon, VIRTSOCK_OPTION_CONNECT_TIMEOUT, 50, &e), e);
+        CHECK_OK(virtsock_listen(&st->full, st->address, one, &e), e);
+        while (st->filled < 8 && virtsock_connect(&st->fill[st->filled], st->address, soon, &e) == VIRTSOCK_OK)
+            st->filled++;
+        virtsock_options_free(soon);
+    }
+    virtsock_options_free(one);
+}
+
+static void stage_down(struct stage *st)
+{
+    for (int i = 0; i < st->filled; i++)
+        virtsock_stream_free(st->fill[i]);
+    virtsock_listener_free(st->full);
+    virtsock_options_free(st->wait);
+    virtsock_address_free(st->address);
+}
+
+/* One round: calls go in, and are somewhere in there when one or two closes come. How long the close took, in ms. */
+static int64_t one_round(const struct stage *st, enum what what, int round)
+{
+    struct call      c[2] = { { .what = what }, { .what = what } };
+    const int        calls = what >= CONNECT ? 1 : 1 + round % 2;
+    virtsock_stream *pair[2] = { NULL, NULL };
+    virtsock_error   e = { 0 };
+    pthread_t        closer;
+    int64_t          start;
+
+    if (what <= SEND_TIMED) {
+        test_pair(pair, NULL);
+        c[0].s = pair[0];
+    } else if (what <= ACCEPT_TIMED) {
+        CHECK_OK(virtsock_listen(&c[0].l, st->address, NULL, &e), e);
+    } else {
+        CHECK_OK(virtsock_connect_start(&c[0].s, st->address, st->wait, &e), e);
+    }
+    c[1].s = c[0].s;
+    c[1].l = c[0].l;
+    for (int i = 0; i < calls; i++)
+        CHECK(pthread_create(&c[i].thread, NULL, run, &c[i]) == 0);
+    if (round % 4 != 0)
+        for (int i = 0; i < calls; i++)
+            while (!c[i].inside)
+                sched_yield();
+    usleep((useconds_t)(round * 37 % 400));
+    start = test_ms();
+    CHECK(round % 3 != 0 || pthread_create(&closer, NULL, close_too, &c[0]) == 0);
+    close_too(&c[0]);
+    for (int i = 0; i < calls; i++)
+        pthread_join(c[i].thread, NULL);
+    start = test_ms() - start;
+    if (round % 3 == 0)
+        pthread_join(closer, NULL);
+    for (int i = 0; i < calls; i++)
+        if (c[i].status != VIRTSOCK_E_CANCELLED) {
+            printf("FAIL %s: round %d: call %d is %s\n", test_now, round, what, virtsock_status_name(c[i].status));
+            exit(1);
+        }
+    virtsock_listener_free(c[0].l);
+    virtsock_stream_free(c[0].s);
+    virtsock_stream_free(pair[1]);
+    return start;
+}
+
+/* Within 50 ms; one round in 100 may be late by what the machine does besides, never by more than two seconds. */
+static void check_wakes(enum what what)
+{
+    struct stage  st;
+    const int64_t limit = 50;
+    int64_t       worst = 0;
+    int           late = 0;
+
+    stage_up(&st, what);
+    for (int round = 0; round < rounds(); round++) {
+        int64_t took = one_round(&st, what, round);
+
+        late += took > limit;
+        worst = took > worst ? took : worst;
+    }
+    stage_down(&st);
+    printf("# %s: worst %lld ms, %d of %d over %lld ms\n", test_now, (long long)worst, late, rounds(), (long long)limit);
+    CHECK(late <= rounds() / 100 && worst < 2000);
+}
+
+TEST(close_wakes_recv) { check_wakes(RECV); }
+TEST(close_wakes_a_timed_recv) { check_wakes(RECV_TIMED); }
+TEST(close_wakes_recv_exact)
+{
+    if (test_is_seqpacket())
+        SKIP("messages have no recv_exact");
+    check_wakes(RECV_EXACT);
+}
+TEST(close_wakes_send) { check_wakes(SEND); }
+TEST(close_wakes_a_timed_send) { check_wakes(SEND_TIMED); }
+TEST(close_wakes_accept) { check_wakes(ACCEPT); }
+TEST(close_wakes_a_timed_accept) { check_wakes(ACCEPT_TIMED); }
+TEST(close_wakes_a_connect_to_a_full_backlog) { check_wakes(CONNECT); }
+TEST(close_wakes_a_connect_between_attempts) { check_wakes(CONNECT_PAUSED); }
+
+/* --- No number is reused under a call ---------------------------------------------------------------------------------------- */
+
+static _Atomic bool stop;
+
+/* Takes and gives back numbers as fast as it can, and sees whether anybody else reads or writes there. */
+static void *take_numbers(void *v)
+{
+    while (!stop) {
+        int p[8][2];
+
+        for (int i = 0; i < 8; i++) {
+            CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p[i]) == 0);
+            CHECK(send(p[i][0], "mine", 4, MSG_NOSIGNAL) == 4 && send(p[i][1], "mine", 4, MSG_NOSIGNAL) == 4);
+        }
+        sched_yield();
+        for (int i = 0; i < 16; i++) {
+            char b[16];
+
+            CHECK(recv(p[i / 2][i % 2], b, sizeof b, MSG_DONTWAIT) == 4 && memcmp(b, "mine", 4) == 0);
+            CHECK(recv(p[i / 2][i % 2], b, sizeof b, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+        }
+        for (int i = 0; i < 16; i++)
+            CHECK(close(p[i / 2][i % 2]) == 0);
+    }
+    return v;
+}
+
+static void *read_on(void *v)
+{
+    struct call *c = v;
+    char         b[16];
+    size_t       n;
+
+    while ((c->status = virtsock_stream_recv(c->s, b, sizeof b, &n, c->what == RECV ? -1 : 10000, NULL)) == VIRTSOCK_OK)
+        CHECK(b[0] == 'o');
+    return NULL;
+}
+
+TEST(no_number_is_reused_under_a_call)
+{
+    pthread_t taker;
+
+    stop = false;
+    CHECK(pthread_create(&taker, NULL, take_numbers, NULL) == 0);
+    for (int round = 0; round < 2 * rounds(); round++) {
+        struct call      c[2] = { { .what = round % 2 ? RECV : RECV_TIMED }, { .what = RECV } };
+        virtsock_stream *pair[2];
+        size_t           n;
+
+        test_pair(pair, NULL);
+        for (int i = 0; i < 2; i++) {
+            c[i].s = pair[0];
+            CHECK(pthread_create(&c[i].thread, NULL, read_on, &c[i]) == 0);
+        }
+        CHECK(virtsock_stream_send(pair[1], "o", 1, &n, 1000, NULL) == VIRTSOCK_OK);
+        usleep((useconds_t)(round % 90));
+        CHECK(virtsock_stream_close(pair[0], 0, NULL) == VIRTSOCK_OK);
+        for (int i = 0; i < 2; i++) {
+            pthread_join(c[i].thread, NULL);
+            CHECK(c[i].status == VIRTSOCK_E_CANCELLED);
+        }
+        virtsock_stream_free(pair[0]);
+        virtsock_stream_free(pair[1]);
+    }
+    stop = true;
+    pthread_join(taker, NULL);
+}
+
+/* A connection succeeds at the moment a close comes: one of the two, and no descriptor is lost or touched that is another's. */
+TEST(connect_races_with_close)
+{
+    virtsock_options *o = virtsock_options_new();
+    virtsock_error    e = { 0 };
+    pthread_t         taker;
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, 30000, &e), e);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BACKOFF_FIRST, 1, &e), e);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BACKOFF_MAX, 1, &e), e);
+    stop = false;
+    CHECK(pthread_create(&taker, NULL, take_numbers, NULL) == 0);
+    for (int round = 0; round < rounds(); round++) {
+        virtsock_address  *a = test_parse(test_address());
+        struct call        c = { .what = CONNECT };
+        virtsock_listener *l;
+
+        CHECK_OK(virtsock_connect_start(&c.s, a, o, &e), e);
+        CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
+        usleep(300);
+        CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+        usleep((useconds_t)(round * 53 % 1300));
+        CHECK_OK(virtsock_stream_close(c.s, 0, &e), e);
+        pthread_join(c.thread, NULL);
+        CHECK(c.status == VIRTSOCK_OK || c.status == VIRTSOCK_E_CANCELLED);
+        virtsock_stream_free(c.s);
+        virtsock_listener_free(l);
+        virtsock_address_free(a);
+    }
+    stop = true;
+    pthread_join(taker, NULL);
+    virtsock_options_free(o);
+}
+
+/* --- Ending in order ------------------------------------------------------------------------------------------------------------ */
+
+TEST(closed_is_closed)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n = 7;
+    char             b[4];
+
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+    CHECK_OK(virtsock_stream_close(s[0], -1, &e), e);
+    CHECK_STATUS(virtsock_stream_send(s[0], "x", 1, &n, -1, &e), VIRTSOCK_E_CANCELLED, e);
+    CHECK(n == 0 && strstr(e.message, "closed") != NULL);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, 4, &n, 0, &e), VIRTSOCK_E_CANCELLED, e);
+    CHECK_STATUS(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_SEND, &e), VIRTSOCK_E_CANCELLED, e);
+    CHECK_STATUS(virtsock_stream_connect(s[0], 0, &e), VIRTSOCK_E_CANCELLED, e);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, 4, &n, 1000, &e), VIRTSOCK_E_EOF, e);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+/* Finishing waits until the peer has read all and ended; nothing is lost on the way. */
+static void *read_slowly(void *v)
+{
+    virtsock_stream *s = v;
+    char             b[4096];
+    size_t           n, total = 0;
+    virtsock_status  status;
+
+    while ((status = virtsock_stream_recv(s, b, sizeof b, &n, 10000, NULL)) == VIRTSOCK_OK) {
+        total += n;
+        usleep(200);
+    }
+    CHECK(status == VIRTSOCK_E_EOF);
+    CHECK(virtsock_stream_close(s, 0, NULL) == VIRTSOCK_OK);
+    return (void *)(uintptr_t)total;
+}
+
+TEST(finish_loses_nothing)
+{
+    static const char data[65536];
+    const size_t      piece = test_is_seqpacket() ? 4096 : sizeof data;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    pthread_t         t;
+    void             *total;
+    size_t            n, sent = 0;
+
+    test_pair(s, NULL);
+    CHECK(pthread_create(&t, NULL, read_slowly, s[1]) == 0);
+    for (int i = 0; i < 8; i++, sent += n)
+        CHECK_OK(virtsock_stream_send(s[0], data, piece, &n, 10000, &e), e);
+    CHECK_OK(virtsock_stream_close(s[0], 10000, &e), e);
+    pthread_join(t, &total);
+    CHECK((size_t)(uintptr_t)total == sent);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+TEST(finish_ends_in_time)
+{
+    virtsock_options *o = virtsock_options_new();
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    int64_t           start;
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_LINGER, 80, &e), e);
+    test_pair(s, o);
+    for (int i = 0; i < 2; i++) {                               /* the option, of a connected and of an accepted stream */
+        start = test_ms();
+        CHECK_STATUS(virtsock_stream_close(s[i], i == 0 ? -1 : 90, &e), i == 0 ? VIRTSOCK_E_TIMEOUT : VIRTSOCK_OK, e);
+        CHECK(i == 1 || (test_ms() - start >= 80 && test_ms() - start < 80 + test_late_ms()));
+    }
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    virtsock_options_free(o);
+}
+
+static void *finish_long(void *v)
+{
+    return (void *)(intptr_t)virtsock_stream_close(v, 20000, NULL);
+}
+
+TEST(a_second_close_shortens_the_linger)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        t;
+    void            *status;
+    int64_t          start = test_ms();
+
+    test_pair(s, NULL);
+    CHECK(pthread_create(&t, NULL, finish_long, s[0]) == 0);
+    test_nap_ms(60);
+    CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+    pthread_join(t, &status);
+    CHECK((intptr_t)status == VIRTSOCK_E_CANCELLED && test_ms() - start < 100 + test_late_ms());
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+TEST(finish_with_a_call_inside_does_not_wait)
+{
+    struct call      c = { .what = RECV };
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    int64_t          start;
+
+    test_pair(s, NULL);
+    c.s = s[0];
+    CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
+    test_nap_ms(50);
+    start = test_ms();
+    CHECK_STATUS(virtsock_stream_close(s[0], 20000, &e), VIRTSOCK_E_CANCELLED, e);
+    pthread_join(c.thread, NULL);
+    CHECK(c.status == VIRTSOCK_E_CANCELLED && test_ms() - start < test_late_ms());
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+TEST(detach_with_a_call_inside_is_in_use)
+{
+    struct call      c = { .what = RECV };
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    virtsock_fd      fd = 0;
+
+    test_pair(s, NULL);
+    c.s = s[0];
+    CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
+    test_nap_ms(50);
+    CHECK_STATUS(virtsock_stream_detach(s[0], &fd, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(fd == -1 && virtsock_stream_fd(s[0]) >= 0);
+    virtsock_stream_free(s[0]);
+    pthread_join(c.thread, NULL);
+    virtsock_stream_free(s[1]);
+}

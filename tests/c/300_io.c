@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sending and receiving: NULs, nothing, slices, half-close, messages, and peers that go away.
+ */
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "check.h"
+
+static void end(virtsock_stream *s[2])
+{
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+TEST(bytes_are_bytes)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    char             all[256], got[256];
+    size_t           n;
+
+    for (int i = 0; i < 256; i++)
+        all[i] = (char)i;
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_send(s[0], all, sizeof all, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[1], got, sizeof got, &n, -1, &e), e);
+    CHECK(n == sizeof got && memcmp(all, got, sizeof got) == 0);
+    end(s);
+}
+
+TEST(nothing_is_nothing)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n = 9;
+    char             b[4];
+
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_send(s[0], "", 0, &n, -1, &e), e);
+    CHECK(n == 0);
+    CHECK_OK(virtsock_stream_send(s[0], NULL, 0, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[1], b, 0, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[1], NULL, 0, NULL, -1, &e), e);
+    CHECK_OK(virtsock_stream_sendv(s[0], NULL, 0, &n, -1, &e), e);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, 4, &n, 30, &e), VIRTSOCK_E_TIMEOUT, e);     /* no empty message came */
+    CHECK_STATUS(virtsock_stream_send(s[0], NULL, 4, &n, -1, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_stream_recv(s[1], NULL, 4, &n, -1, &e), VIRTSOCK_E_INVALID, e);
+    end(s);
+}
+
+TEST(slices)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    virtsock_slice   v[300], bad[2] = { { "x", 1 }, { NULL, 1 } };
+    const char       letters[] = "abcdefghij";
+    char             got[400];
+    size_t           n;
+
+    for (int i = 0; i < 300; i++)
+        v[i] = (virtsock_slice){ &letters[i % 10], 1 };
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_sendv(s[0], v, 3, &n, 1000, &e), e);
+    CHECK(n == 3);
+    CHECK_OK(virtsock_stream_recv(s[1], got, sizeof got, &n, 1000, &e), e);
+    CHECK(n == 3 && memcmp(got, "abc", 3) == 0);
+    if (test_is_seqpacket()) {
+        CHECK_STATUS(virtsock_stream_sendv(s[0], v, 300, &n, 1000, &e), VIRTSOCK_E_MESSAGE_TOO_LONG, e);
+        CHECK_STATUS(virtsock_stream_recv(s[1], got, sizeof got, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    } else {
+        CHECK_OK(virtsock_stream_sendv(s[0], v, 300, &n, 1000, &e), e);
+        CHECK(n == 256);
+    }
+    CHECK_STATUS(virtsock_stream_sendv(s[0], bad, 2, &n, 1000, &e), VIRTSOCK_E_INVALID, e);
+    bad[1] = (virtsock_slice){ "y", SIZE_MAX };
+    CHECK_STATUS(virtsock_stream_sendv(s[0], bad, 2, &n, 1000, &e), VIRTSOCK_E_INVALID, e);
+    end(s);
+}
+
+TEST(half_close_both_ways)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b[16];
+
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_send(s[0], "ask", 3, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_SEND, &e), e);
+    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_SEND, &e), e);
+    CHECK_STATUS(virtsock_stream_send(s[0], "x", 1, &n, -1, &e), VIRTSOCK_E_RESET, e);
+    CHECK(e.os_code == EPIPE);
+    CHECK_OK(virtsock_stream_recv(s[1], b, sizeof b, &n, -1, &e), e);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, sizeof b, &n, -1, &e), VIRTSOCK_E_EOF, e);
+    CHECK_OK(virtsock_stream_send(s[1], "answer", 6, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_shutdown(s[1], VIRTSOCK_SHUT_SEND, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e), e);
+    CHECK(n == 6);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e), VIRTSOCK_E_EOF, e);
+    CHECK_STATUS(virtsock_stream_shutdown(s[0], 3, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_stream_shutdown(s[0], -1, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_BOTH, &e), e);
+    end(s);
+}
+
+TEST(data_then_close)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b[16];
+
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_send(s[0], "last words", 10, &n, -1, &e), e);
+    virtsock_stream_free(s[0]);
+    CHECK_OK(virtsock_stream_recv(s[1], b, sizeof b, &n, 1000, &e), e);
+    CHECK(n == 10 && memcmp(b, "last words", 10) == 0);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, sizeof b, &n, 1000, &e), VIRTSOCK_E_EOF, e);
+    CHECK(n == 0);
+    virtsock_stream_free(s[1]);
+}
+
+/* Without SIGPIPE, whatever the program does with it: the default would end this one. */
+TEST(sending_to_nobody_is_reset)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    virtsock_status  status;
+    size_t           n;
+    int64_t          until = test_ms() + 5000;
+
+    test_pair(s, NULL);
+    virtsock_stream_free(s[1]);
+    do
+        status = virtsock_stream_send(s[0], "x", 1, &n, 1000, &e);
+    while (status == VIRTSOCK_OK && test_ms() < until);
+    CHECK_STATUS(status, VIRTSOCK_E_RESET, e);
+    CHECK_STATUS(virtsock_stream_send_all(s[0], "x", 1, &n, 1000, &e), test_is_seqpacket() ? VIRTSOCK_E_INVALID : VIRTSOCK_E_RESET, e);
+    virtsock_stream_free(s[0]);
+}
+
+TEST(a_killed_peer_is_noticed)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s, *t;
+    virtsock_error     e = { 0 };
+    virtsock_status    status;
+    size_t             n;
+    char               b[4];
+    pid_t              pid;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    if ((pid = fork()) == 0) {
+        if (virtsock_connect(&t, a, NULL, NULL) != VIRTSOCK_OK || virtsock_stream_send(t, "x", 1, &n, -1, NULL) != VIRTSOCK_OK)
+            _exit(1);
+        pause();
+        _exit(1);
+    }
+    CHECK_OK(virtsock_accept(&s, l, 5000, &e), e);
+    CHECK_OK(virtsock_stream_recv(s, b, 4, &n, 5000, &e), e);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    status = virtsock_stream_recv(s, b, 4, &n, 5000, &e);
+    CHECK(status == VIRTSOCK_E_EOF || status == VIRTSOCK_E_RESET);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+TEST(lengths_beyond_everything)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b[8];
+
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_send(s[0], "x", 1, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[1], b, 1, &n, -1, &e), e);
+    if (!test_is_seqpacket()) {
+        virtsock_status status = virtsock_stream_send(s[0], b, SIZE_MAX, &n, 0, &e);       /* not memory of ours */
+
+        CHECK(status == VIRTSOCK_E_INVALID || status == VIRTSOCK_E_NO_RESOURCES || (status == VIRTSOCK_OK && n >= sizeof b));
+    } else {
+        CHECK_STATUS(virtsock_stream_send(s[0], b, SIZE_MAX, &n, 0, &e), VIRTSOCK_E_MESSAGE_TOO_LONG, e);
+    }
+    end(s);
+}
+
+TEST(message_max)
+{
+    virtsock_options *o = virtsock_options_new();
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    char              data[64] = "", got[64];
+    size_t            n;
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_MESSAGE_MAX, 10, &e), e);
+    test_pair(s, o);
+    if (test_is_seqpacket()) {
+        CHECK_STATUS(virtsock_stream_send(s[0], data, 11, &n, -1, &e), VIRTSOCK_E_MESSAGE_TOO_LONG, e);
+        CHECK_OK(virtsock_stream_send(s[0], data, 10, &n, -1, &e), e);
+    } else {
+        CHECK_OK(virtsock_stream_send(s[0], data, sizeof data, &n, -1, &e), e);
+        CHECK(n == 10);
+        CHECK_OK(virtsock_stream_recv_exact(s[1], got, 10, &n, 1000, &e), e);
+        CHECK_OK(virtsock_stream_send_all(s[0], data, sizeof data, &n, -1, &e), e);
+        CHECK_OK(virtsock_stream_recv_exact(s[1], got, sizeof got, &n, 1000, &e), e);
+    }
+    end(s);
+    virtsock_options_free(o);
+}
+
+TEST(exact_and_all)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    char             b[16];
+    size_t           n;
+
+    test_pair(s, NULL);
+    if (test_is_seqpacket()) {
+        CHECK_STATUS(virtsock_stream_send_all(s[0], "x", 1, &n, -1, &e), VIRTSOCK_E_INVALID, e);
+        CHECK_STATUS(virtsock_stream_recv_exact(s[0], b, 1, &n, -1, &e), VIRTSOCK_E_INVALID, e);
+    } else {
+        CHECK_OK(virtsock_stream_send_all(s[0], "0123456", 7, &n, -1, &e), e);
+        CHECK_STATUS(virtsock_stream_recv_exact(s[1], b, 10, &n, 40, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(n == 7 && memcmp(b, "0123456", 7) == 0);
+        CHECK_STATUS(virtsock_stream_recv_exact(s[1], b, 10, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+        CHECK_OK(virtsock_stream_send_all(s[0], "789", 3, &n, -1, &e), e);
+        CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_SEND, &e), e);
+        CHECK_STATUS(virtsock_stream_recv_exact(s[1], b, 10, &n, -1, &e), VIRTSOCK_E_EOF, e);
+        CHECK(n == 3 && memcmp(b, "789", 3) == 0);
+    }
+    end(s);
+}
+
+/* --- Messages ---------------------------------------------------------------------------------------------------------------- */
+
+TEST(one_call_is_one_message)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    virtsock_slice   v[2] = { { "two ", 4 }, { "pieces", 6 } };
+    char             b[64];
+    size_t           n;
+
+    if (!test_is_seqpacket())
+        SKIP("for seqpacket");
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_send(s[0], "first", 5, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_sendv(s[0], v, 2, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_send(s[0], "the third is cut", 16, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_send(s[0], "fourth", 6, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[1], b, sizeof b, &n, -1, &e), e);
+    CHECK(n == 5);
+    CHECK_OK(virtsock_stream_recv(s[1], b, sizeof b, &n, -1, &e), e);
+    CHECK(n == 10 && memcmp(b, "two pieces", 10) == 0);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, 9, &n, -1, &e), VIRTSOCK_E_MESSAGE_TOO_LONG, e);
+    CHECK(n == 9 && memcmp(b, "the third", 9) == 0);
+    CHECK_OK(virtsock_stream_recv(s[1], b, sizeof b, &n, -1, &e), e);
+    CHECK(n == 6 && memcmp(b, "fourth", 6) == 0);
+    end(s);
+}
+
+TEST(a_message_that_no_buffer_holds)
+{
+    size_t           size = 64u << 20, n;
+    char            *data;
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    virtsock_status  status;
+
+    if (!test_is_seqpacket())
+        SKIP("for seqpacket");
+    data = calloc(1, size);
+    test_pair(s, NULL);
+    status = virtsock_stream_send(s[0], data, size, &n, 1000, &e);
+    CHECK_STATUS(status, VIRTSOCK_E_MESSAGE_TOO_LONG, e);
+    CHECK(n == 0);
+    free(data);
+    end(s);
+}
+
+/* A full AF_VSOCK socket: what was cut short is the last, so that nothing is glued to it. Elsewhere messages are whole or not there. */
+TEST(no_message_is_torn)
+{
+    static char      data[100000];
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    virtsock_status  status;
+    size_t           n;
+    int              sent = 0, came = 0;
+
+    if (!test_is_seqpacket())
+        SKIP("for seqpacket");
+    memset(data, 'm', sizeof data);
+    test_pair(s, NULL);
+    while ((status = virtsock_stream_send(s[0], data, sizeof data, &n, sent % 2 ? 50 : 0, &e)) == VIRTSOCK_OK)
+        sent++;
+    CHECK(status == VIRTSOCK_E_TIMEOUT || status == VIRTSOCK_E_AGAIN);
+    if (test_is_vsock())
+        CHECK_STATUS(virtsock_stream_send(s[0], "small", 5, &n, 0, &e), VIRTSOCK_E_RESET, e);
+    virtsock_stream_free(s[0]);
+    while (virtsock_stream_recv(s[1], data, sizeof data, &n, 2000, &e) == VIRTSOCK_OK && n == sizeof data)
+        came++;
+    CHECK(came == sent);
+    virtsock_stream_free(s[1]);
+}

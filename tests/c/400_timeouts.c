@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Time: never early, not much late, totals and not per wait; signals end a wait only where that was asked for.
+ */
+#include <signal.h>
+#include <sys/time.h>
+
+#include "check.h"
+
+#define WITHIN(start, ms) (test_ms() - (start) >= (ms) && test_ms() - (start) < (ms) + test_late_ms())
+
+static void fill(virtsock_stream *s)
+{
+    static char     data[4096];
+    virtsock_status status;
+    virtsock_error  e = { 0 };
+    size_t          n;
+
+    while ((status = virtsock_stream_send(s, data, sizeof data, &n, 0, &e)) == VIRTSOCK_OK) {
+    }
+    CHECK_STATUS(status, VIRTSOCK_E_AGAIN, e);
+}
+
+TEST(recv_and_send_end_in_time)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b[4096] = "";
+
+    test_pair(s, NULL);
+    for (int ms = 1; ms < 200; ms = ms * 3 + 1) {
+        int64_t start = test_ms();
+
+        CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, ms, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(n == 0 && WITHIN(start, ms));
+    }
+    if (!(test_is_vsock() && test_is_seqpacket())) {            /* there, a full socket sends no more: 300 */
+        fill(s[0]);
+        for (int ms = 1; ms < 200; ms = ms * 3 + 1) {
+            int64_t start = test_ms();
+
+            CHECK_STATUS(virtsock_stream_send(s[0], b, sizeof b, &n, ms, &e), VIRTSOCK_E_TIMEOUT, e);
+            CHECK(n == 0 && WITHIN(start, ms));
+        }
+    }
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK_OK(virtsock_stream_send(s[1], "x", 1, &n, 1, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, 0, &e), e);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+static void *drip(void *v)
+{
+    size_t n;
+
+    for (int i = 0; i < 20; i++) {
+        test_nap_ms(20);
+        CHECK(virtsock_stream_send(v, "d", 1, &n, 1000, NULL) == VIRTSOCK_OK);
+    }
+    return NULL;
+}
+
+/* Each byte that comes does not give the call its whole time again. */
+TEST(the_time_is_a_total)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        t;
+    size_t           n;
+    char             b[100];
+    int64_t          start;
+
+    if (test_is_seqpacket())
+        SKIP("messages have no recv_exact");
+    test_pair(s, NULL);
+    CHECK(pthread_create(&t, NULL, drip, s[1]) == 0);
+    start = test_ms();
+    CHECK_STATUS(virtsock_stream_recv_exact(s[0], b, sizeof b, &n, 150, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(n >= 1 && n < 12 && WITHIN(start, 150));
+    pthread_join(t, NULL);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+static volatile sig_atomic_t alarms;
+static void on_alarm(int signal)
+{
+    (void)signal;
+    alarms++;
+}
+
+static void storm(bool on, bool restart)
+{
+    struct itimerval t = { { 0, on ? 1000 : 0 }, { 0, on ? 1000 : 0 } };
+    struct sigaction action = { .sa_handler = on_alarm, .sa_flags = restart ? SA_RESTART : 0 };
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &t, NULL);
+}
+
+/* A thousand signals a second: nobody sees them, and no wait is early or late. */
+TEST(a_storm_of_signals_changes_nothing)
+{
+    virtsock_address  *a = test_parse(test_address()), *nobody = test_parse(test_address());
+    virtsock_options  *o = virtsock_options_new();
+    virtsock_listener *l;
+    virtsock_stream   *s[2], *t;
+    virtsock_error     e = { 0 };
+    size_t             n;
+    char               b[4];
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, 100, &e), e);
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    for (int restart = 0; restart < 2; restart++) {
+        int64_t start = test_ms();
+
+        alarms = 0;
+        storm(true, restart);
+        CHECK_STATUS(virtsock_stream_recv(s[0], b, 4, &n, 100, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(WITHIN(start, 100));
+        start = test_ms();
+        CHECK_STATUS(virtsock_accept(&t, l, 100, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(WITHIN(start, 100));
+        start = test_ms();
+        CHECK_STATUS(virtsock_connect(&t, nobody, o, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(WITHIN(start, 100));
+        for (int i = 0; i < 200; i++) {
+            CHECK_OK(virtsock_stream_send(s[1], "x", 1, &n, -1, &e), e);
+            CHECK_OK(virtsock_stream_recv(s[0], b, 4, &n, -1, &e), e);
+        }
+        storm(false, restart);
+        CHECK(alarms > 10);
+    }
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_address_free(nobody);
+    virtsock_options_free(o);
+}
+
+TEST(interruptible_waits_end_with_a_signal)
+{
+    virtsock_address  *a = test_parse(test_address()), *nobody = test_parse(test_address());
+    virtsock_options  *o = virtsock_options_new();
+    virtsock_listener *l;
+    virtsock_stream   *s[2], *t;
+    virtsock_error     e = { 0 };
+    size_t             n;
+    char               b[4];
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_INTERRUPTIBLE, 1, &e), e);
+    test_pair(s, o);
+    CHECK_OK(virtsock_listen(&l, a, o, &e), e);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, -1, &e), e);
+    for (int restart = 0; restart < 2; restart++) {
+        storm(true, restart);
+        CHECK_STATUS(virtsock_stream_recv(s[0], b, 4, &n, -1, &e), VIRTSOCK_E_INTERRUPTED, e);
+        CHECK_STATUS(virtsock_stream_recv(s[1], b, 4, &n, 60000, &e), VIRTSOCK_E_INTERRUPTED, e);
+        CHECK_STATUS(virtsock_accept(&t, l, -1, &e), VIRTSOCK_E_INTERRUPTED, e);
+        CHECK_STATUS(virtsock_connect(&t, nobody, o, &e), VIRTSOCK_E_INTERRUPTED, e);
+        storm(false, restart);
+    }
+    storm(true, false);
+    CHECK_STATUS(virtsock_stream_close(s[0], 20000, &e), VIRTSOCK_E_INTERRUPTED, e);
+    CHECK(virtsock_stream_fd(s[0]) == -1);                      /* closed all the same */
+    storm(false, false);
+    CHECK_OK(virtsock_connect_start(&t, nobody, o, &e), e);
+    storm(true, false);
+    CHECK_STATUS(virtsock_stream_connect(t, -1, &e), VIRTSOCK_E_INTERRUPTED, e);
+    storm(false, false);
+    CHECK_STATUS(virtsock_stream_connect(t, 0, &e), VIRTSOCK_E_AGAIN, e);       /* it goes on */
+    virtsock_stream_free(t);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_address_free(nobody);
+    virtsock_options_free(o);
+}
+
+TEST(a_connect_timeout_of_nothing_tries_once)
+{
+    virtsock_options  *o = virtsock_options_new();
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+
+    if (test_is_vsock())
+        SKIP("no vsock connection is made within nothing");
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_CONNECT_TIMEOUT, 0, &e), e);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_connect(&s, a, o, &e), e);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lives of handles: freed while open, while connecting, with calls inside; in forked children; in programs that are started.
+ */
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "check.h"
+#include "stream.h"
+
+static void check_child(pid_t pid)
+{
+    int status;
+
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+TEST(free_closes_what_is_open)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s, *t;
+    virtsock_error     e = { 0 };
+    size_t             n;
+    char               b[4];
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&t, l, 1000, &e), e);
+    virtsock_listener_free(l);
+    virtsock_stream_free(s);
+    CHECK_STATUS(virtsock_stream_recv(t, b, 4, &n, 1000, &e), VIRTSOCK_E_EOF, e);
+    virtsock_stream_free(t);
+    CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_REFUSED, e);
+    virtsock_address_free(a);
+}
+
+TEST(free_in_the_middle_of_connecting)
+{
+    virtsock_options *o = virtsock_options_new();
+    virtsock_address *a = test_parse(test_address());
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, 60000, &e), e);
+    for (int step = 0; step < 3; step++) {
+        CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+        for (int i = 0; i < step; i++)
+            CHECK_STATUS(virtsock_stream_connect(s, i * 5, &e), VIRTSOCK_E_AGAIN, e);
+        virtsock_stream_free(s);
+    }
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+static void *recv_once(void *v)
+{
+    size_t n;
+    char   b[4];
+
+    return (void *)(intptr_t)virtsock_stream_recv(v, b, 4, &n, -1, NULL);
+}
+
+/* free is the last use, but calls may be inside when it comes. */
+TEST(free_with_a_call_inside)
+{
+    for (int i = 0; i < 200; i++) {
+        virtsock_stream *s[2];
+        pthread_t        t;
+        void            *status;
+
+        test_pair(s, NULL);
+        CHECK(pthread_create(&t, NULL, recv_once, s[0]) == 0);
+        while ((atomic_load(&s[0]->handle.word) & VS_USERS) == 0)
+            sched_yield();
+        usleep((useconds_t)(i * 17 % 100));
+        virtsock_stream_free(s[0]);
+        pthread_join(t, &status);
+        CHECK((intptr_t)status == VIRTSOCK_E_CANCELLED);
+        virtsock_stream_free(s[1]);
+    }
+}
+
+/* The child frees what it inherited, with a call of the parent inside and without: the parent's conversations go on. */
+TEST(a_child_frees_its_copies_alone)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_options  *o = virtsock_options_new();
+    virtsock_listener *l;
+    virtsock_stream   *s, *t, *under_way;
+    virtsock_error     e = { 0 };
+    pthread_t          reader;
+    void              *status;
+    size_t             n;
+    char               b[4];
+    pid_t              pid;
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_LINGER, 20000, &e), e);
+    CHECK_OK(virtsock_listen(&l, a, o, &e), e);
+    CHECK_OK(virtsock_connect(&s, a, o, &e), e);
+    CHECK_OK(virtsock_accept(&t, l, 1000, &e), e);
+    CHECK_OK(virtsock_connect_start(&under_way, a, o, &e), e);
+    CHECK(pthread_create(&reader, NULL, recv_once, s) == 0);
+    test_nap_ms(50);
+    if ((pid = fork()) == 0) {
+        virtsock_stream_free(s);
+        virtsock_stream_free(t);
+        virtsock_stream_free(under_way);
+        virtsock_listener_free(l);
+        _exit(0);
+    }
+    check_child(pid);
+    CHECK_OK(virtsock_stream_send(t, "x", 1, &n, -1, &e), e);
+    pthread_join(reader, &status);
+    CHECK((intptr_t)status == VIRTSOCK_OK);
+    CHECK_OK(virtsock_stream_send(s, "y", 1, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_recv(t, b, 4, &n, 1000, &e), e);
+    CHECK_OK(virtsock_stream_connect(under_way, 1000, &e), e);  /* the listener, and its name, are still there */
+    virtsock_stream_free(under_way);
+    virtsock_stream_close(s, 0, NULL);
+    virtsock_stream_free(s);
+    virtsock_stream_free(t);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+/* A child may go on with what it inherited, also with what the parent was waiting in, after the parent has closed it. */
+TEST(a_child_goes_on)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s, *t, *served;
+    virtsock_error     e = { 0 };
+    size_t             n;
+    char               b[4];
+    pid_t              pid;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_accept(&s, l, 20, &e), VIRTSOCK_E_TIMEOUT, e);        /* so that there is a wake to inherit */
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&t, l, 1000, &e), e);
+    if ((pid = fork()) == 0) {
+        virtsock_stream_free(s);                                /* the parent's end */
+        if (virtsock_accept(&served, l, 5000, NULL) != VIRTSOCK_OK || virtsock_stream_send(served, "a", 1, &n, -1, NULL) != VIRTSOCK_OK)
+            _exit(1);
+        virtsock_stream_free(served);
+        _exit(virtsock_stream_send(t, "b", 1, &n, 1000, NULL) == VIRTSOCK_OK && virtsock_stream_close(t, 5000, NULL) == VIRTSOCK_OK ? 0 : 2);
+    }
+    virtsock_stream_free(t);                                    /* nobody inside: only this process's copy is closed */
+    CHECK_OK(virtsock_connect(&served, a, NULL, &e), e);
+    CHECK_OK(virtsock_stream_recv(served, b, 4, &n, 5000, &e), e);
+    virtsock_stream_free(served);
+    CHECK_OK(virtsock_stream_recv(s, b, 4, &n, 5000, &e), e);
+    CHECK(b[0] == 'b');
+    virtsock_stream_free(s);
+    check_child(pid);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+/* The child's explicit close of a listener ends the child's copy; the name is its maker's. */
+TEST(the_name_is_its_maker_s)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    pid_t              pid;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    if ((pid = fork()) == 0)
+        _exit(virtsock_listener_close(l, NULL) == VIRTSOCK_OK ? 0 : 1);
+    check_child(pid);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+/* A program that is started finds no descriptor of ours, whatever was going on. */
+TEST(nothing_is_inherited_by_programs)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s, *t;
+    virtsock_error     e = { 0 };
+    char               command[300];
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_accept(&t, l, 5, &e), VIRTSOCK_E_TIMEOUT, e);         /* makes a wake */
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&t, l, 1000, &e), e);
+    snprintf(command, sizeof command, "for n in %d %d %d; do if [ -e /proc/self/fd/$n ]; then exit 1; fi; done",
+             (int)virtsock_listener_fd(l), (int)virtsock_stream_fd(s), (int)virtsock_stream_fd(t));
+    CHECK(system(command) == 0);
+    virtsock_stream_free(s);
+    virtsock_stream_free(t);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+/* One descriptor a stream, also after waits; a listener has a second once a call has waited. */
+TEST(descriptors_are_counted)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s, *t;
+    virtsock_error     e = { 0 };
+    size_t             n;
+    char               b[4];
+    int                before = test_open_descriptors();
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK(test_open_descriptors() == before + 1);
+    CHECK_STATUS(virtsock_accept(&t, l, 5, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(test_open_descriptors() == before + 2);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&t, l, 1000, &e), e);
+    CHECK_STATUS(virtsock_stream_recv(s, b, 4, &n, 5, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(test_open_descriptors() == before + 4);
+    virtsock_stream_free(s);
+    virtsock_stream_free(t);
+    virtsock_listener_free(l);
+    CHECK(test_open_descriptors() == before);
+    virtsock_address_free(a);
+}

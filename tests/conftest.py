@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""C and Lua tests as items of pytest: every TEST of tests/c in every build and over every transport, every test of tests/lua in every Lua.
+
+A program lists its tests with --list and runs those that are named; a line a test says `ok`, `skip NAME: why` or `FAIL NAME: ...`, and END
+says that it came to the end. At the very end one line counts everything, alone: `N passed, N failed, N skipped`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builds import BUILD, C_RUNS, LUAS, ROOT, lua_environment
+
+LUA_RUNS = ("unix", "unix-seqpacket")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-vm", action="store_true", help="leave out what boots a virtual machine")
+    parser.addoption("--demand-all", action="store_true", help="a build or an interpreter that is missing is a failure, not left out")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix == ".c" and file_path.parent == ROOT / "tests" / "c":
+        return CFile.from_parent(parent, path=file_path)
+    if file_path.suffix == ".lua" and file_path.parent == ROOT / "tests" / "lua" and file_path.name[0].isdigit():
+        return LuaFile.from_parent(parent, path=file_path)
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--no-vm"):
+        without = pytest.mark.skip(reason="--no-vm: nothing is booted")
+        for item in items:
+            if {"loopback_vm", "nested_vms"} & set(getattr(item, "fixturenames", ())):
+                item.add_marker(without)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or config.getoption("collectonly", False):
+        return
+    count = {name: len(reporter.stats.get(name, ())) for name in ("passed", "failed", "error", "skipped")}
+    reporter.write_line(f"{count['passed']} passed, {count['failed'] + count['error']} failed, {count['skipped']} skipped")
+
+
+class ProgramItem(pytest.Item):
+    """One test of one program, run alone in a process of its own."""
+
+    def __init__(self, *, command: list[str], test: str, environment: dict[str, str], **rest) -> None:
+        super().__init__(**rest)
+        self.command, self.test, self.environment = command, test, environment
+
+    def runtest(self) -> None:
+        done = subprocess.run([*self.command, self.test], env={**os.environ, **self.environment}, text=True, errors="replace",
+                              capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+        lines = done.stdout.splitlines()
+        skipped = [line for line in lines if line.startswith(f"skip {self.test}: ")]
+        if done.returncode == 0 and lines[-1:] == ["END"] and skipped:
+            pytest.skip(skipped[0].partition(": ")[2])
+        if done.returncode != 0 or lines[-1:] != ["END"] or f"ok {self.test}" not in lines:
+            raise ProgramFailure(f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
+
+    def repr_failure(self, excinfo, style=None):
+        if isinstance(excinfo.value, (ProgramFailure, subprocess.TimeoutExpired)):
+            return f"{' '.join(self.command)} {self.test}\n{excinfo.value}"
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, None, self.name
+
+
+class ProgramFailure(Exception):
+    pass
+
+
+def names_of(command: list[str], environment: dict[str, str]) -> list[str]:
+    done = subprocess.run([*command, "--list"], env={**os.environ, **environment}, text=True, capture_output=True, timeout=60, check=True)
+    return done.stdout.replace("\nEND\n", "\n").split()
+
+
+class ProgramFile(pytest.File):
+    """A source file, and the programs that run it: (label, command, environment), or a reason why one is missing."""
+
+    def runs(self):
+        raise NotImplementedError
+
+    def collect(self):
+        for label, command, environment in self.runs():
+            if command is None:
+                if self.config.getoption("--demand-all"):
+                    raise self.CollectError(f"{self.path.name} [{label}]: not built, or not installed")
+                continue
+            for test in names_of(command, environment):
+                yield ProgramItem.from_parent(self, name=f"{test}[{label}]", command=command, test=test, environment=environment)
+
+
+class CFile(ProgramFile):
+    def runs(self):
+        for build, (environment, transports) in C_RUNS.items():
+            program = BUILD / build / "tests" / "c" / self.path.stem
+            for transport in transports:
+                command = [str(program)] if program.exists() else None
+                yield f"{build}-{transport}", command, {**environment, "VIRTSOCK_TEST_TRANSPORT": transport}
+
+
+class LuaFile(ProgramFile):
+    def runs(self):
+        for version, interpreter in LUAS.items():
+            found = shutil.which(interpreter)
+            built = (BUILD / "dev" / "lua" / version / "virtsock" / "core.so").exists()
+            for transport in LUA_RUNS:
+                command = [found, str(self.path)] if found and built else None
+                yield f"{interpreter}-{transport}", command, {**lua_environment(version), "VIRTSOCK_TEST_TRANSPORT": transport}

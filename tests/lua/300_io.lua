@@ -1,0 +1,156 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Sending and receiving: lines, counts, all, prefixes, ranges, NULs, and messages that stay whole.
+
+package.path = (arg[0]:match("^.*/") or "./") .. "?.lua;" .. package.path
+local check = require "check"
+local test, equal = check.test, check.equal
+
+local function streams_only()
+  if check.seqpacket then check.skip("for byte streams") end
+end
+
+test("bytes_are_bytes", function()
+  local a, b = check.pair { timeout = 5 }
+  local every = {}
+  for i = 0, 255 do every[i + 1] = string.char(i) end
+  every = table.concat(every)
+  equal(a:send(every), 256)
+  equal(b:receive(256), every)
+  equal(a:send("\0\0\0"), 3)
+  equal(b:recv(100), "\0\0\0")
+  equal(a:send(""), 0)
+  a:close()
+  b:close()
+end)
+
+test("ranges_as_string_sub", function()
+  local a, b = check.pair { timeout = 5 }
+  local data = "0123456789"
+  local ranges = { { 1, 10 }, { 3, 5 }, { 3 }, { -3 }, { -3, -2 }, { 2, -2 }, { 1, 100 }, { -100, 2 }, { 10, 10 }, { 5, 2 ^ 40 } }
+  for _, range in ipairs(ranges) do
+    local want = data:sub(range[1], range[2] and math.min(range[2], 1000))
+    local last = a:send(data, range[1], range[2])
+    equal(b:receive(#want), want)
+    equal(data:sub(last - #want + 1, last), want, "the last index")
+  end
+  equal(a:send(data, 5, 4), 4)
+  equal(a:send(data, 11), 10)
+  equal(a:send(data, 100, 200), 99)
+  equal(a:send(data, 0, 0), 0)
+  a:send("end")
+  equal(b:receive(3), "end")
+  a:close()
+  b:close()
+end)
+
+test("lines", function()
+  streams_only()
+  local a, b = check.pair { timeout = 5 }
+  a:send("one\ntwo\r\n\n\r\nfive\0\r\rsix\n*L\r\nrest")
+  equal(b:receive(), "one")
+  equal(b:dirty(), true)
+  equal(b:receive("*l"), "two")
+  equal(b:receive("l"), "")
+  equal(b:receive(nil), "")
+  equal(b:receive("*l"), "five\0\r\rsix")
+  equal(b:receive("*L"), "*L\r\n")
+  a:close()
+  check.stops("closed", "rest", b:receive("L"))
+  check.stops("closed", "", b:receive("L"))
+  equal(b:dirty(), false)
+  b:close()
+end)
+
+test("a_line_in_pieces", function()
+  streams_only()
+  local a, b = check.pair { timeout = 0.02 }
+  a:send("be")
+  check.stops("timeout", "be", b:receive())
+  a:send("gin\r")
+  check.stops("timeout", "begin\r", b:receive("*l", "be"))
+  a:send("\nnext")
+  equal(b:receive("*l", "begin\r"), "begin")
+  check.stops("timeout", "next", b:receive("*l"))
+  a:close()
+  b:close()
+end)
+
+test("counts_and_kept_bytes", function()
+  streams_only()
+  local a, b = check.pair { timeout = 0.05 }
+  a:send("line\n0123456789")
+  equal(b:receive(), "line")
+  equal(b:receive(0), "")
+  equal(b:receive(4), "0123")
+  equal(b:recv(3), "456")
+  equal(b:dirty(), true)
+  check.stops("timeout", "789", b:receive(5))
+  equal(b:dirty(), false)
+  a:send("ab")
+  equal(b:receive(5, "789"), "789ab")
+  equal(b:receive(2, "789"), "789")
+  a:send("xyz")
+  equal(b:recv(100), "xyz")
+  a:send("line\n0123456789")
+  equal(b:receive(), "line")
+  equal(b:receive(5, "789"), "78901")
+  check.stops("timeout", "23456789", b:receive())
+  a:send("12345")
+  equal(b:recv_exact(5), "12345")
+  a:close()
+  check.stops("closed", "", b:recv_exact(5))
+  b:close()
+end)
+
+test("all", function()
+  streams_only()
+  local a, b = check.pair { timeout = 5 }
+  a:send("first\nsecond\nthird")
+  equal(b:receive(), "first")
+  a:shutdown("send")
+  equal(b:receive("*a", "> "), "> second\nthird")
+  check.stops("closed", "", b:receive("*a"))
+  b:send("reply")
+  b:close()
+  equal(a:receive("a"), "reply")
+  a:close()
+  a, b = check.pair { timeout = 0.02 }
+  a:send("some")
+  check.stops("timeout", "some", b:receive("*a"))
+  a:close()
+  b:close()
+end)
+
+test("messages_stay_whole", function()
+  if not check.seqpacket then check.skip("for seqpacket") end
+  local a, b = check.pair { timeout = 5 }
+  a:send("one")
+  a:send("two\nlines")
+  a:send("three")
+  equal(b:receive(), "one")
+  equal(b:receive(100), "two\nlines")
+  equal(b:receive(100, "> "), "> three")
+  a:send("too long for that")
+  check.stops("message too long", "too long", b:receive(8))
+  a:send("next", 2, 3)
+  equal(b:recv(10), "ex")
+  for _, pattern in ipairs { "*l", "*a", "*L" } do check.raises("number of bytes expected", b.receive, b, pattern) end
+  a:close()
+  check.stops("closed", "", b:receive())
+  b:close()
+end)
+
+test("the_same_string_again_and_again", function()
+  local a, b = check.pair { timeout = 5 }
+  for i = 1, 500 do
+    local text = ("%d "):format(i):rep(i % 50 + 1)
+    equal(a:send(text), #text)
+    equal(b:receive(#text), text)
+    if i % 50 == 0 then collectgarbage() end
+  end
+  a:close()
+  b:close()
+end)
+
+check.run()

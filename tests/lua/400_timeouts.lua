@@ -1,0 +1,145 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Timeouts: never early, for the call as a whole, zero never waits.
+
+package.path = (arg[0]:match("^.*/") or "./") .. "?.lua;" .. package.path
+local check = require "check"
+local virtsock = require "virtsock"
+local test, equal = check.test, check.equal
+
+local function takes(seconds, call, ...)
+  local took = check.elapsed(call, ...)
+  assert(took >= seconds and took < seconds + check.late, ("%g s and not %g"):format(took, seconds))
+end
+
+test("receive", function()
+  local a, b = check.pair { timeout = 0.1 }
+  takes(0.1, function() check.stops("timeout", "", a:receive(10)) end)
+  takes(0.1, function() check.stops("timeout", "", a:recv(10)) end)
+  a:settimeout(0)
+  takes(0, function() check.stops("timeout", "", a:receive(10)) end)
+  equal(a:settimeout(0.0001), 1)
+  takes(0.001, function() check.stops("timeout", "", a:receive(10)) end)
+  a:close()
+  b:close()
+end)
+
+test("the_call_as_a_whole", function()
+  if check.seqpacket then check.skip("for byte streams") end
+  local a, b = check.pair { timeout = 0.1 }
+  for _, pattern in ipairs { "*l", "*a", 100 } do
+    b:send("part")
+    takes(0.1, function() check.stops("timeout", "part", a:receive(pattern)) end)
+  end
+  a:close()
+  b:close()
+end)
+
+-- Another process sends a byte every 50 ms: each receive of the core is in time, all together are not.
+test("a_peer_that_drips", function()
+  if check.seqpacket then check.skip("for byte streams") end
+  local listener = assert(virtsock.listen(check.address(), { timeout = 10 }))
+  local first = 0
+  while arg[first - 1] do first = first - 1 end
+  local program = "local s = assert(require [[virtsock]].connect([[" .. tostring(listener:address()) .. "]], { timeout = 0.05 })) "
+    .. "for _ = 1, 40 do if not s:send [[x]] then break end s:receive(1) end"
+  for _, pattern in ipairs { "*l", "*a", 30 } do
+    local child = io.popen(("%s -e '%s' 2>&1"):format(arg[first], program))
+    local stream = assert(listener:accept())
+    stream:settimeout(0.3)
+    takes(0.3, function()
+      local data, word, partial = stream:receive(pattern)
+      equal(data, nil)
+      equal(word, "timeout")
+      assert(#partial > 0, "nothing came")
+    end)
+    stream:close()
+    equal(child:read("*a"), "")
+    child:close()
+  end
+  listener:close()
+end)
+
+test("send", function()
+  if check.seqpacket then check.skip("for byte streams") end
+  local a, b = check.pair { timeout = 0.1 }
+  local much = ("x"):rep(2 ^ 24)
+  takes(0.1, function() equal((select(2, a:send(much))), "timeout") end)
+  a:settimeout(0)
+  takes(0, function() check.stops("timeout", 0, a:send("x")) end)
+  a:close()
+  b:close()
+end)
+
+test("accept", function()
+  local listener = assert(virtsock.listen(check.address(), { timeout = 0.1 }))
+  takes(0.1, function() check.stops("timeout", nil, listener:accept()) end)
+  listener:settimeout(0)
+  takes(0, function() check.stops("timeout", nil, listener:accept()) end)
+  listener:close()
+end)
+
+test("an_accepted_stream_waits_for_ever_by_default", function()
+  local listener = assert(virtsock.listen(check.address(), { timeout = 5 }))
+  local a = assert(virtsock.connect(listener:address()))
+  local b = assert(listener:accept())
+  equal(b.ms, -1)
+  equal(a.ms, -1)
+  a:close()
+  b:close()
+  listener:close()
+end)
+
+test("data_that_is_there_needs_no_time", function()
+  local a, b = check.pair { timeout = 0 }
+  a:send("now")
+  if check.vsock then b:settimeout(5) end
+  equal(b:receive(3), "now")
+  a:close()
+  b:close()
+end)
+
+test("seconds", function()
+  local a, b = check.pair()
+  for _, forever in ipairs { -1, math.huge } do
+    a:settimeout(forever)
+    equal(a.ms, -1)
+  end
+  a:settimeout(nil)
+  equal(a.ms, -1)
+  a:settimeout(2.0001)
+  equal(a.ms, 2001)
+  a:settimeout(2147483)
+  check.raises("too many", a.settimeout, a, 2147484)
+  a:close()
+  b:close()
+end)
+
+test("connect", function()
+  if check.vsock then check.skip("a full backlog refuses there") end
+  local listener = assert(virtsock.listen(check.address(), { backlog = 1 }))
+  local streams, message, status = {}, nil, nil
+  takes(0.1, function()
+    repeat
+      streams[#streams + 1], message, status = virtsock.connect(listener:address(), { timeout = 0.1 })
+    until message
+  end)
+  equal(status, "timeout", message)
+  for _, stream in ipairs(streams) do stream:close() end
+  listener:close()
+end)
+
+-- The interpreter's handler only asks the machine to raise: the wait must end, and the call must not begin it again before that.
+test("ctrl_c_ends_a_wait", function()
+  local a, b = check.pair { timeout = 10 }
+  local shell = io.popen("sleep 0.2; kill -INT $PPID")
+  local took = check.elapsed(check.raises, "interrupted", a.receive, a, 1)
+  shell:close()
+  assert(took < 5, took)
+  b:send("whole")
+  equal(a:receive(5), "whole")
+  a:close()
+  b:close()
+end)
+
+check.run()

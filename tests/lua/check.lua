@@ -1,0 +1,124 @@
+-- SPDX-License-Identifier: MIT
+--
+-- A Lua test program: check.test(name, function) as often as wanted, and check.run() at its end. `lua FILE.lua --list` prints the names,
+-- `lua FILE.lua NAME...` runs those (all, without). A line a test: `ok NAME`, `skip NAME: why`, `FAIL NAME: what`; then END: without it
+-- the run is void. VIRTSOCK_TEST_TRANSPORT says over what; VIRTSOCK_TEST_GC=1 makes the collector as aggressive as it can be.
+
+local virtsock = require "virtsock"
+local core = require "virtsock.core"
+
+local check = {
+  transport = os.getenv "VIRTSOCK_TEST_TRANSPORT" or "unix",
+  directory = arg[0]:match("^(.*/)") or "./",
+  late = 0.1 * (tonumber(os.getenv "VIRTSOCK_TEST_SLOW") or 1),         -- how late a wait may come back: emulated machines are slow
+}
+check.seqpacket = check.transport:find("seqpacket", 1, true) ~= nil
+check.vsock = check.transport:find("^vsock") ~= nil
+
+local tests, made = {}, 0
+local unique = tonumber((tostring({}):match("0x(%x+)")), 16) + os.time() * 4096
+
+function check.test(name, run)
+  tests[#tests + 1] = { name = name, run = run }
+end
+
+function check.skip(why)
+  error({ skip = why }, 0)
+end
+
+-- An address that nobody used before; listen and connect take the same.
+function check.address()
+  made = made + 1
+  local kind = check.seqpacket and "?type=seqpacket" or ""
+  if check.vsock then return ("vsock://local:%d%s"):format(10000 + (unique + made) % 4000000000, kind) end
+  return ("unix:///tmp/virtsock-test-%.0f-%d%s"):format(unique, made, kind)
+end
+
+-- A connected pair over the transport under test; both with `options`.
+function check.pair(options)
+  local listener = assert(virtsock.listen(check.address(), { timeout = 5 }))
+  local a = assert(virtsock.connect(listener:address(), options))
+  local b = assert(listener:accept())
+  listener:close()
+  b:settimeout(options and options.timeout)
+  return a, b
+end
+
+function check.equal(got, want, what)
+  if got ~= want then error(("%s is %s, not %s"):format(what or "it", tostring(got):sub(1, 200), tostring(want):sub(1, 200)), 2) end
+end
+
+-- What a maker gives: nil, a message with a piece in it, the name of a status.
+function check.fails(status, piece, value, message, name)
+  if value ~= nil then error("no failure: " .. tostring(value), 2) end
+  if name ~= status then error(("status %s, not %s: %s"):format(tostring(name), status, tostring(message)), 2) end
+  if not message:find(piece, 1, true) then error(("'%s' is not in '%s'"):format(piece, message), 2) end
+end
+
+-- What I/O gives: nil, a word, what was done, a message.
+function check.stops(word, partial, value, name, part, message)
+  if value ~= nil then error("no failure: " .. tostring(value), 2) end
+  if name ~= word then error(("%s, not %s: %s"):format(tostring(name), word, tostring(message)), 2) end
+  if part ~= partial then error(("partial result %s, not %s"):format(tostring(part), tostring(partial)), 2) end
+  if type(message) ~= "string" then error("no message", 2) end
+end
+
+function check.raises(piece, call, ...)
+  local ok, message = pcall(call, ...)
+  if ok then error("nothing was raised", 2) end
+  if not tostring(message):find(piece, 1, true) then error(("'%s' is not in '%s'"):format(piece, tostring(message)), 2) end
+end
+
+function check.elapsed(call, ...)
+  local from = core.now_ms()
+  call(...)
+  return (core.now_ms() - from) / 1000
+end
+
+-- A descriptor that was not given back leaves the next one a higher number.
+local function next_descriptor()
+  collectgarbage()
+  collectgarbage()
+  local listener = assert(virtsock.listen(check.address()))
+  local fd = listener:getfd()
+  listener:close()
+  return fd
+end
+
+local function run(test)
+  local before = next_descriptor()
+  local ok, problem = xpcall(test.run, function(problem)
+    return type(problem) == "table" and problem or debug.traceback(tostring(problem), 2)
+  end)
+  if ok and next_descriptor() ~= before then ok, problem = false, "descriptors were not given back" end
+  if ok then
+    print("ok " .. test.name)
+  elseif type(problem) == "table" and problem.skip then
+    print("skip " .. test.name .. ": " .. problem.skip)
+  else
+    print("FAIL " .. test.name .. ": " .. tostring(problem):gsub("\n%s*", " | "))
+    return false
+  end
+  return true
+end
+
+function check.run()
+  local chosen, passed = {}, true
+  io.stdout:setvbuf("line")
+  for _, name in ipairs(arg) do chosen[name] = true end
+  if os.getenv "VIRTSOCK_TEST_GC" then
+    collectgarbage("setpause", 0)
+    collectgarbage("setstepmul", 1000)
+  end
+  for _, test in ipairs(tests) do
+    if chosen["--list"] then
+      print(test.name)
+    elseif #arg == 0 or chosen[test.name] then
+      passed = run(test) and passed
+    end
+  end
+  print("END")
+  os.exit(passed and 0 or 1)
+end
+
+return check

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""Time: no wait ends early or much too late, signals keep the total, and Ctrl-C works while a call blocks."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+import virtsock
+from conftest import IS_UNIX, SLOW, handler, interrupted_within, running, stream_only, unix_only
+from virtsock import native
+
+FULL = bytes(60000)
+
+
+def times_out(call: Callable[[], object], seconds: float) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        call()
+    assert seconds <= time.monotonic() - begun < seconds + 1
+
+
+def fill(stream: virtsock.Stream) -> None:
+    while True:
+        stream.send(FULL)
+
+
+def test_setting(pair, listener) -> None:
+    client, _ = pair
+    for thing in (client, listener):
+        for seconds in (None, 0, 0.5, 3):
+            thing.settimeout(seconds)
+            assert thing.gettimeout() == seconds
+        thing.setblocking(True)
+        assert thing.gettimeout() is None
+        thing.setblocking(False)
+        assert thing.gettimeout() == 0
+        thing.settimeout(math.inf)
+        assert thing.gettimeout() is None
+        for bad in (-1, math.nan):
+            with pytest.raises(ValueError):
+                thing.settimeout(bad)
+        with pytest.raises(TypeError):
+            thing.settimeout("1")
+        assert thing.gettimeout() is None
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.05, 0.2])
+def test_no_wait_ends_early(pair, listener, seconds: float) -> None:
+    client, _ = pair
+    client.settimeout(seconds)
+    listener.settimeout(seconds)
+    times_out(lambda: client.recv(1), seconds)
+    times_out(lambda: client.recv(100000), seconds)
+    times_out(lambda: client.recv_into(bytearray(5)), seconds)
+    times_out(listener.accept, seconds)
+
+
+@stream_only
+def test_the_timeout_is_for_all_of_it(pair) -> None:
+    client, server = pair
+    server.settimeout(0.3)
+
+    def drip() -> None:
+        for _ in range(20):
+            client.sendall(b"x")
+            time.sleep(0.04)
+
+    with running(drip):
+        times_out(lambda: server.recv_exact(100), 0.3)
+        server.settimeout(5)
+    client.settimeout(0.2)
+    times_out(lambda: client.sendall(bytes(1 << 24)), 0.2)
+
+
+def test_zero_never_blocks(pair, listener) -> None:
+    client, server = pair
+    client.settimeout(0)
+    listener.settimeout(0)
+    begun = time.monotonic()
+    for call in (lambda: client.recv(1), lambda: client.recv(1000000), listener.accept, lambda: fill(client)):
+        with pytest.raises(BlockingIOError):
+            call()
+    assert time.monotonic() - begun < 1
+    server.send(b"x")
+    time.sleep(0.05)
+    assert client.recv(10) == b"x"
+
+
+@unix_only
+def test_connecting_to_a_full_backlog(address) -> None:
+    with virtsock.listen(address(), backlog=1) as listener:
+        clients = [virtsock.connect(listener.address) for _ in range(2)]
+        times_out(lambda: virtsock.connect(listener.address, timeout=0.2), 0.2)
+        times_out(lambda: virtsock.connect(listener.address, connect_timeout=0.1, timeout=5), 0.1)
+        interrupted_within(lambda: virtsock.connect(listener.address), 0.1)
+        handle = native.connect_start(listener.address._handle, None)
+        with pytest.raises(BlockingIOError):
+            native.stream_connect(handle, 50)
+        native.stream_close(handle, 0)
+        for client in clients:
+            client.close()
+
+
+def test_a_signal_ends_a_wait(pair, listener) -> None:
+    client, _ = pair
+    client.settimeout(None)
+    listener.settimeout(None)
+    interrupted_within(lambda: client.recv(1), 0.1)
+    interrupted_within(lambda: client.recv(1000000), 0.1)
+    interrupted_within(listener.accept, 0.1)
+    interrupted_within(lambda: client.finish(), 0.1)
+
+
+def test_a_signal_ends_a_wait_for_a_listener(address) -> None:
+    interrupted_within(lambda: virtsock.connect(address(), wait=20, backoff_first=10, backoff_max=10), 0.1)
+
+
+def test_a_signal_ends_a_send(pair) -> None:
+    client, _ = pair
+    client.settimeout(None)
+    interrupted_within(lambda: fill(client), 0.1)
+
+
+@stream_only
+def test_a_signal_ends_a_sendall(pair) -> None:
+    client, _ = pair
+    client.settimeout(None)
+    interrupted_within(lambda: client.sendall(bytes(1 << 25)), 0.1)
+
+
+def test_a_handler_that_does_not_raise_lets_the_call_go_on(pair, listener) -> None:
+    client, server = pair
+    ticks: list[int] = []
+    with handler(signal.SIGALRM, lambda *_: ticks.append(1)):
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        client.settimeout(0.3)
+        times_out(lambda: client.recv(1), 0.3)
+        assert len(ticks) > 3
+        listener.settimeout(0.2)
+        times_out(listener.accept, 0.2)
+
+        def late() -> None:
+            time.sleep(0.2)
+            server.send(b"late")
+
+        client.settimeout(None)
+        with running(late):
+            assert client.recv(10) == b"late"
+
+
+def test_a_handler_that_outlasts_the_time(pair) -> None:
+    client, _ = pair
+    client.settimeout(0.1)
+    with handler(signal.SIGALRM, lambda *_: time.sleep(0.3)):
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        assert 0.35 <= time.monotonic() - begun < 1
+
+
+CTRL_C = """
+import os, signal, sys, threading, time, virtsock
+where = virtsock.Address(sys.argv[1])
+what = sys.argv[2]
+listener = virtsock.listen(where, backlog=1)
+if what == "recv":
+    client = virtsock.connect(where)
+    call = lambda: client.recv(1)
+elif what == "accept":
+    call = listener.accept
+else:
+    keep = [virtsock.connect(where) for _ in range(2)]
+    call = lambda: virtsock.connect(where)
+def fire():
+    time.sleep(0.3)
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+sent = []
+threading.Thread(target=fire, daemon=True).start()
+try:
+    call()
+except KeyboardInterrupt:
+    print(time.monotonic() - sent[0])
+"""
+
+
+@pytest.mark.parametrize("what", ["recv", "accept", *(["connect"] if IS_UNIX else [])])
+def test_ctrl_c(address, what: str) -> None:
+    done = subprocess.run([sys.executable, "-c", CTRL_C, str(address()), what], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.1 * SLOW
+
+
+def test_raise_signal(pair) -> None:
+    client, _ = pair
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+        client.recv(1)
+    assert os.getpid() > 0 and client.fileno() >= 0

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: the virtual machines, each booted once a run when the first test asks, and their logs in a failure's report."""
+
+import contextlib
+import warnings
+
+import pytest
+
+from . import lab
+
+MACHINES = {"loopback_vm": lambda vm: [vm], "nested_vms": lambda pair: [pair.host, pair.guest]}
+
+
+@pytest.fixture(scope="session")
+def vm_logs(tmp_path_factory):
+    """The folder of the serial logs."""
+    return tmp_path_factory.mktemp("vm")
+
+
+class Booted:
+    """Machines, booted when they are first asked for; anew, with a warning, if they no longer answer: an emulated machine can stall, and
+    that is no test's fault unless it happens within it."""
+
+    def __init__(self, make, machines, logs):
+        self.make, self.machines, self.logs, self.made = make, machines, logs, None
+
+    def get(self):
+        if self.made is not None and not self.answers():
+            warnings.warn(f"{self.machines(self.made)[0].name} no longer answers, and is booted anew", stacklevel=2)
+            self.close()
+        if self.made is None:
+            try:
+                self.made = self.make(self.logs)
+            except lab.Missing as reason:
+                pytest.skip(str(reason))
+        return self.made
+
+    def answers(self):
+        try:
+            return all(machine.run("true", timeout=20).code == 0 for machine in self.machines(self.made))
+        except lab.LabError:
+            return False
+
+    def close(self):
+        if self.made is not None:
+            with contextlib.suppress(lab.LabError):
+                self.made.close()
+            self.made = None
+
+
+def booted(name, make, logs):
+    machines = Booted(make, MACHINES[name], logs)
+    yield machines
+    machines.close()
+
+
+@pytest.fixture(scope="session")
+def loopback_boot(vm_logs):
+    yield from booted("loopback_vm", lab.loopback, vm_logs)
+
+
+@pytest.fixture(scope="session")
+def nested_boot(vm_logs):
+    yield from booted("nested_vms", lab.pair, vm_logs)
+
+
+@pytest.fixture
+def loopback_vm(loopback_boot):
+    """A guest with AF_VSOCK over CID 1."""
+    return loopback_boot.get()
+
+
+@pytest.fixture
+def nested_vms(nested_boot):
+    """A host and its guest: `host`, `guest`, and `cid`, which is the guest's."""
+    return nested_boot.get()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    report = (yield).get_result()
+    if report.failed:
+        for fixture, machines in MACHINES.items():
+            for machine in machines(item.funcargs[fixture]) if fixture in item.funcargs else ():
+                report.sections.append((f"serial log of {machine.name}", machine.tail()))

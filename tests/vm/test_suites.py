@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""The C, Python and Lua tests in a guest, over a real kernel's AF_VSOCK: CID 1, stream and seqpacket. An emulated machine is slow, so
+waits may be later there; they may not be early."""
+
+from builds import BUILD, LUAS, ROOT, lua_environment
+
+import pytest
+
+TRANSPORTS = ("vsock", "vsock-seqpacket")
+C_TESTS = sorted(file.stem for file in (ROOT / "tests" / "c").glob("[0-9]*.c"))
+LUA_TESTS = sorted(file.stem for file in (ROOT / "tests" / "lua").glob("[0-9]*.lua"))
+PYTHON_TESTS = sorted((ROOT / "tests" / "python").glob("test_[2-9]*.py"))       # those before know no transport
+SLOW = {"VIRTSOCK_TEST_SLOW": "10"}
+
+
+def run(vm, command, transport, timeout=300, **environment):
+    done = vm.run(command, timeout=timeout, env={**SLOW, "VIRTSOCK_TEST_TRANSPORT": transport, **environment}, cwd=ROOT)
+    print(done.text)
+    assert done.code == 0, done.text
+    return done.text.splitlines()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("test", C_TESTS)
+def test_c(loopback_vm, test, transport):
+    rounds = "1000" if transport == "vsock" else "200"
+    lines = run(loopback_vm, [BUILD / "dev" / "tests" / "c" / test], transport, VIRTSOCK_TEST_ROUNDS=rounds)
+    assert lines[-1] == "END" and any(line.startswith("ok ") for line in lines)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("test", LUA_TESTS)
+def test_lua(loopback_vm, test, transport):
+    lines = run(loopback_vm, [LUAS["5.4"], ROOT / "tests" / "lua" / f"{test}.lua"], transport, **lua_environment("5.4"))
+    assert lines[-1] == "END" and any(line.startswith(("ok ", "skip ")) for line in lines)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_python(loopback_vm, transport):
+    pytest_there = [BUILD / "venv" / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT, "--confcutdir",
+                    ROOT / "tests" / "python", "--basetemp", "/tmp/pytest", *PYTHON_TESTS]
+    lines = run(loopback_vm, pytest_there, transport, timeout=600, VIRTSOCK_TEST_ROUNDS="200")
+    assert " passed" in lines[-1] and "failed" not in lines[-1]

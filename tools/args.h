@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The subcommands and their options, as tables: parsing, --help and whatever else is made of them (manual, completion) read the same
+ * rows.
+ */
+#ifndef TOOL_ARGS_H
+#define TOOL_ARGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum arg_kind {
+    ARG_FLAG,                           /* bool */
+    ARG_COUNT,                          /* int, one more each time */
+    ARG_SECONDS,                        /* int64_t, milliseconds; -1: `forever` */
+    ARG_OCTAL,                          /* int64_t, to 0777 */
+    ARG_LIST,                           /* struct arg_list, one more each time */
+    ARG_HELP,
+    ARG_VERSION
+};
+
+#define ARG_UNSET INT64_MIN             /* what a number is before */
+
+struct arg_list {
+    const char *item[16];
+    int         count;
+};
+
+struct arg {
+    char          letter;               /* 0: none */
+    const char   *name;                 /* NULL ends a table */
+    const char   *value;                /* what --help calls it; NULL: takes none */
+    enum arg_kind kind;
+    void         *to;
+    const char   *help;
+};
+
+struct command {
+    const char       *name;
+    const char       *summary;          /* a line of virtsock --help */
+    const char       *usage;            /* lines that follow "virtsock NAME" */
+    const char       *text;             /* what it does, and its exit codes where they need words */
+    const char       *examples;
+    const struct arg *args;
+    int               least, most;      /* operands; no more than OPERANDS_MAX */
+    int             (*run)(char **operand, int count);          /* the exit code */
+};
+
+#define OPERANDS_MAX 2
+
+#define ARGS_COMMON                                                                     \
+    { 'h', "help", NULL, ARG_HELP, NULL, "print this" },                                \
+    { 0, "version", NULL, ARG_VERSION, NULL, "print the version" },                     \
+    { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
+
+extern const struct command cat_command, echo_command, info_command;
+
+enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
+
+/* Fills the options' places and operand[]: how many operands; or ARGS_DONE: help or version was printed; or ARGS_WRONG: it was said why. */
+int args_read(const struct command *command, int argc, char **argv, char **operand);
+
+void args_print_version(void);
+
+#endif

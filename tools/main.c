@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The virtsock command: finds the subcommand, and tells how it ended. Exit codes: 0 done, 1 failed, 2 usage.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "args.h"
+#include "platform.h"
+#include "report.h"
+
+static const struct command *const commands[] = { &cat_command, &echo_command, &info_command };
+#define COMMANDS_END (sizeof commands / sizeof *commands)
+
+static void print_help(FILE *out)
+{
+    fputs("Usage: virtsock COMMAND [OPTION]... [ADDRESS]\n\n"
+          "Programs on a host and in its virtual machines talk to each other.\n\n"
+          "Commands:\n", out);
+    for (size_t i = 0; i < COMMANDS_END; i++)
+        fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\nvirtsock COMMAND --help tells more; virtsock --version the version.\n"
+          "Addresses: vsock://CID:PORT, hvsock://VM/SERVICE, vsock-mux://:PORT/PATH, hyperkit://:PORT/DIR, unix:///PATH,\n"
+          "tcp://HOST:PORT, fd://N. Exit codes: 0 done, 1 failed, 2 usage.\n", out);
+}
+
+static int run_command(const struct command *command, int argc, char **argv)
+{
+    char *operand[OPERANDS_MAX];
+    int   count = args_read(command, argc, argv, operand);
+
+    if (count < 0)
+        return count == ARGS_DONE ? EXIT_DONE : EXIT_USAGE;
+    return command->run(operand, count);
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        args_print_version();
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; i < COMMANDS_END; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0)
+            return run_command(commands[i], argc - 2, argv + 2);
+    report_line("there is no command %s", argv[1]);
+    return report_usage("see virtsock --help");
+}
+
+int main(int argc, char **argv)
+{
+    int code;
+
+    tool_start();
+    code = run(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return report_system("standard output", errno);
+    return code;
+}

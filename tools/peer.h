@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The other end: addresses with a default port, connections with a trace and progress, listeners. The options for that are the same in
+ * every subcommand, and stand here.
+ */
+#ifndef TOOL_PEER_H
+#define TOOL_PEER_H
+
+#include "args.h"
+#include "virtsock.h"
+
+#define PORT_HVECHO 0x3049197cu         /* of hvecho, hvstress and hvbench: linuxkit/virtsock */
+#define PORT_HVCAT  80u                 /* of hvcat: mirage/ocaml-hvsock */
+
+struct peer_settings {
+    int             verbose;
+    int64_t         timeout_ms, wait_ms;        /* connecting; ARG_UNSET or -1 for ever */
+    int64_t         mode;                       /* listening */
+    struct arg_list allow;
+};
+extern struct peer_settings peer_settings;
+
+#define ARGS_PEER                                                                                                               \
+    { 0, "timeout", "SECONDS", ARG_SECONDS, &peer_settings.timeout_ms, "connecting: give an attempt up after that" },          \
+    { 0, "wait", "SECONDS", ARG_SECONDS, &peer_settings.wait_ms, "connecting: try again until the peer is there, so long at most" }, \
+    { 0, "allow", "RULE", ARG_LIST, &peer_settings.allow, "listening: whom to accept: host, local, CID, CID-CID, uid=N, self" },  \
+    { 0, "mode", "OCTAL", ARG_OCTAL, &peer_settings.mode, "listening: permissions of a UNIX socket, 600 unless told" },        \
+    { 'v', "verbose", NULL, ARG_COUNT, &peer_settings.verbose, "tell of each attempt and each client" }
+
+/* First: takes the user's options for the part that this end plays. EXIT_DONE, or it was said which is wrong. */
+int peer_options(bool listening);
+
+/* An address as the user wrote it, with default_port where it names none, and says so. EXIT_DONE, or it was said why not. */
+int peer_address(virtsock_address **out, const char *text, uint32_t default_port);
+
+/* Canonical text, for messages; the caller frees it. NULL: out of memory. */
+char *peer_text(const virtsock_address *address);
+
+/* Connects with the user's options, tells of the attempts, and of a failure. */
+virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *address, virtsock_error *err);
+
+/* Listens with the user's options; says where, if asked or if the system chose, or why not. */
+virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *address, virtsock_error *err);
+
+/* All of it, on a stream or as one message. */
+virtsock_status peer_send(virtsock_stream *stream, const void *data, size_t size, int timeout_ms, virtsock_error *err);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the command asks of a POSIX system: see platform.h.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STACK_SIZE (256 * 1024)         /* of a thread: one buffer of 64 KiB, and what the library needs */
+
+void tool_start(void)
+{
+    /* The wrong way round, so that using one that was closed is an error still. */
+    static const int mode[] = { O_WRONLY, O_RDONLY, O_RDONLY };
+
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode[fd]) != fd)
+            abort();
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int64_t tool_now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+void tool_nap_ms(int ms)
+{
+    poll(NULL, 0, ms);
+}
+
+const char *tool_code_text(int code)
+{
+    return strerror(code);
+}
+
+bool tool_errors_on_terminal(void)
+{
+    return isatty(STDERR_FILENO) == 1;
+}
+
+/* After a failure: true if the call is to be made again. A descriptor that others made non-blocking is waited for. */
+static bool try_again(int fd, short events)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        poll(&p, 1, -1);
+        return true;
+    }
+    return errno == EINTR;
+}
+
+int64_t tool_input(void *buf, size_t cap)
+{
+    ssize_t n;
+
+    while ((n = read(STDIN_FILENO, buf, cap)) < 0)
+        if (!try_again(STDIN_FILENO, POLLIN))
+            return -errno;
+    return n;
+}
+
+int tool_output(const void *data, size_t size)
+{
+    const char *at = data;
+
+    while (size > 0) {
+        ssize_t n = write(STDOUT_FILENO, at, size);
+
+        if (n < 0) {
+            if (!try_again(STDOUT_FILENO, POLLOUT))
+                return errno;
+            continue;
+        }
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+void tool_wait(virtsock_fd fd, int events, int timeout_ms)
+{
+    struct pollfd p = { .fd = (int)fd };
+
+    if (events & VIRTSOCK_WANT_RECV)
+        p.events |= POLLIN;
+    if (events & VIRTSOCK_WANT_SEND)
+        p.events |= POLLOUT;
+    poll(&p, 1, timeout_ms);
+}
+
+bool tool_peer_is_gone(virtsock_fd fd, bool ask)
+{
+    struct pollfd p = { .fd = (int)fd };
+
+    if (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)))
+        return true;
+    /* AF_VSOCK tells no hang-up before this side has ended as well, but looks at the peer before it looks at the length. */
+    return ask && send((int)fd, "", 0, 0) < 0 && errno != EAGAIN && errno != EINTR;
+}
+
+/* --- Threads --------------------------------------------------------------------------------------------------------- */
+
+struct start {
+    void (*run)(void *);
+    void  *argument;
+};
+
+static void *begin(void *from)
+{
+    struct start start = *(struct start *)from;
+
+    free(from);
+    start.run(start.argument);
+    return NULL;
+}
+
+bool tool_thread(void (*run)(void *), void *argument)
+{
+    struct start  *start = malloc(sizeof *start);
+    pthread_attr_t attributes;
+    pthread_t      thread;
+    int            code;
+
+    if (start == NULL)
+        return false;
+    *start = (struct start){ run, argument };
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    code = pthread_create(&thread, &attributes, begin, start);
+    pthread_attr_destroy(&attributes);
+    if (code != 0)
+        free(start);
+    return code == 0;
+}
+
+struct tool_event {
+    pthread_mutex_t lock;
+    pthread_cond_t  changed;
+    bool            set;
+};
+
+struct tool_event *tool_event_new(void)
+{
+    struct tool_event *event = malloc(sizeof *event);
+
+    if (event == NULL)
+        return NULL;
+    pthread_mutex_init(&event->lock, NULL);
+    pthread_cond_init(&event->changed, NULL);
+    event->set = false;
+    return event;
+}
+
+void tool_event_set(struct tool_event *event)
+{
+    pthread_mutex_lock(&event->lock);
+    event->set = true;
+    pthread_cond_broadcast(&event->changed);
+    pthread_mutex_unlock(&event->lock);
+}
+
+bool tool_event_wait(struct tool_event *event, int timeout_ms)
+{
+    struct timespec until;
+    bool            set;
+    int             code = 0;
+
+    /* The wall clock: the one that every POSIX system's condition variables have. A jump makes a wait too short or too long, once. */
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock(&event->lock);
+    while (!event->set && code == 0)
+        code = timeout_ms < 0 ? pthread_cond_wait(&event->changed, &event->lock)
+                              : pthread_cond_timedwait(&event->changed, &event->lock, &until);
+    set = event->set;
+    pthread_mutex_unlock(&event->lock);
+    return set;
+}
+
+/* --- Signals --------------------------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t stop_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct start    stop_call;
+static bool            stop_watched;
+static sigset_t        stop_signals;
+
+/* The signals are blocked in every thread, and taken here one by one: no handler, and no race with a wait that begins. */
+static void watch_signals(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        struct start call;
+        int          number;
+
+        if (sigwait(&stop_signals, &number) != 0)
+            continue;
+        pthread_mutex_lock(&stop_lock);
+        call = stop_call;
+        stop_call.run = NULL;
+        if (call.run != NULL)
+            call.run(call.argument);
+        pthread_mutex_unlock(&stop_lock);
+        if (call.run == NULL) {
+            signal(number, SIG_DFL);
+            pthread_sigmask(SIG_UNBLOCK, &stop_signals, NULL);
+            raise(number);
+        }
+    }
+}
+
+static void begin_watching(void)
+{
+    static const int wishes[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction now;
+
+    sigemptyset(&stop_signals);
+    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
+        if (sigaction(wishes[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)         /* nohup stays nohup */
+            sigaddset(&stop_signals, wishes[i]);
+    pthread_sigmask(SIG_BLOCK, &stop_signals, NULL);
+    stop_watched = tool_thread(watch_signals, NULL);
+    if (!stop_watched)
+        pthread_sigmask(SIG_UNBLOCK, &stop_signals, NULL);
+}
+
+void tool_on_stop(void (*stop)(void *), void *argument)
+{
+    pthread_mutex_lock(&stop_lock);
+    stop_call = (struct start){ stop, argument };
+    if (!stop_watched && stop != NULL)
+        begin_watching();
+    pthread_mutex_unlock(&stop_lock);
+}

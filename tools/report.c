@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the command says on standard error: see report.h.
+ */
+#include "report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "platform.h"
+
+/* Longer than any canonical address with a sentence around it; what is longer still is cut. */
+static void say(const char *format, va_list values)
+{
+    char line[4608];
+
+    vsnprintf(line, sizeof line, format, values);
+    fprintf(stderr, "virtsock: %s\n", line);
+}
+
+void report_line(const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    say(format, values);
+    va_end(values);
+}
+
+int report_usage(const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    say(format, values);
+    va_end(values);
+    return EXIT_USAGE;
+}
+
+int report_error(const virtsock_error *err)
+{
+    const char *advice = virtsock_advice(err);
+
+    report_line("%s", err->message);
+    if (advice != NULL)
+        report_line("%s", advice);
+    return EXIT_FAILED;
+}
+
+int report_argument(const virtsock_error *err)
+{
+    report_error(err);
+    return err->status == VIRTSOCK_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int report_system(const char *what, int code)
+{
+    report_line("%s: %s", what, tool_code_text(code));
+    return EXIT_FAILED;
+}
