@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the library adds to a send and a receive of one byte in one thread, over a UNIX socket pair: rounds of raw system calls and of the
+ * What the library adds to a send and a receive of one byte in one thread, over one UNIX socket pair: rounds of raw system calls and of the
  * library's in turn, the medians of both, and their ratio (goal: at most 1.05). `io [ROUNDS] [CALLS]`.
  */
 #include <stdio.h>
@@ -61,18 +61,18 @@ int main(int argc, char **argv)
     const int        rounds = argc > 1 ? atoi(argv[1]) : 401, calls = argc > 2 ? atoi(argv[2]) : 2000;
     double          *times[3], ratio[2];
     virtsock_stream *streams[2];
-    int              plain[2], adopted[2];
+    int              pair[2];
 
-    if (rounds < 1 || calls < 1 || socketpair(AF_UNIX, SOCK_STREAM, 0, plain) != 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, adopted) != 0)
+    if (rounds < 1 || calls < 1 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)
         return 2;
     for (int i = 0; i < 2; i++)
-        if (virtsock_stream_from_fd(&streams[i], adopted[i], NULL, NULL) != VIRTSOCK_OK)
+        if (virtsock_stream_from_fd(&streams[i], pair[i], NULL, NULL) != VIRTSOCK_OK)
             return 2;
     for (int i = 0; i < 3; i++)
         if ((times[i] = calloc((size_t)rounds, sizeof(double))) == NULL)
             return 2;
     for (int r = 0; r < rounds; r++) {
-        times[0][r] = raw(plain, calls);
+        times[0][r] = raw(pair, calls);
         times[1][r] = ours(streams, calls, -1);
         times[2][r] = ours(streams, calls, 5000);
     }
