@@ -59,7 +59,7 @@ static double median(double *v, int n)
 int main(int argc, char **argv)
 {
     const int        rounds = argc > 1 ? atoi(argv[1]) : 401, calls = argc > 2 ? atoi(argv[2]) : 2000;
-    double          *times[3], ratio[2];
+    double          *times[3];
     virtsock_stream *streams[2];
     int              pair[2];
 
@@ -77,9 +77,9 @@ int main(int argc, char **argv)
         times[2][r] = ours(streams, calls, 5000);
     }
     for (int i = 1; i < 3; i++) {
-        ratio[i - 1] = median(times[i], rounds) / median(times[0], rounds);
-        printf("send + recv of 1 byte, %s: %.0f ns, raw %.0f ns, ratio %.3f\n", i == 1 ? "no timeout" : "5 s timeout", median(times[i], rounds),
-               median(times[0], rounds), ratio[i - 1]);
+        const double theirs = median(times[0], rounds), with = median(times[i], rounds);
+
+        printf("send + recv of 1 byte, %s: %.0f ns, raw %.0f ns, ratio %.3f\n", i == 1 ? "no timeout" : "5 s timeout", with, theirs, with / theirs);
     }
     for (int i = 0; i < 2; i++)
         virtsock_stream_free(streams[i]);
