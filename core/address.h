@@ -1,40 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the address grammar share: address.c makes values, address_part.c reads single parts, address_parse.c reads whole
- * texts, address_text.c writes them.
+ * What the files of the address grammar share: address_text.c reads and writes whole texts, by its table of forms, address_part.c reads
+ * single parts, address.c knows the values.
  */
 #ifndef VS_ADDRESS_H
 #define VS_ADDRESS_H
 
 #include "internal.h"
 
-struct vs_span {
-    const char *s;                      /* not NUL-terminated */
-    size_t      n;
+/* How an address looks: NAME[LEFT][:RIGHT][/PATH]. What is read, what is written and which parts there are all go by it. */
+struct vs_form {
+    const char     *name;               /* "vsock://" */
+    const char     *shape;              /* what a message writes after it: "CID:PORT" */
+    virtsock_scheme scheme;
+    virtsock_part   left, right;        /* 0: nothing stands there */
+    enum { VS_NO_PATH, VS_SLASH, VS_PATH } path;        /* VS_SLASH: none, but a slash at the end does no harm */
+    int             type;               /* VIRTSOCK_TYPE_ that the name says, or 0 */
 };
 
-/* Zero, with the defaults of every scheme. */
-void vs_address_begin(virtsock_address *head, virtsock_scheme scheme);
-/* An address from its fixed part and its text. INVALID: its canonical form would be too long to parse; NO_RESOURCES. about is for err. */
-virtsock_status vs_address_new(virtsock_address **out, const virtsock_address *head, struct vs_span text, const char *about,
-                               virtsock_error *err);
+/* The form in which the address is written. */
+const struct vs_form *vs_form(const virtsock_address *address);
+
 /* The service's text, or NULL. */
 const char *vs_address_service(const virtsock_address *address);
 
-bool vs_span_is(struct vs_span span, const char *word);
-
-/* All below read a whole span, and give NULL, or why it is no such thing: static text. */
-
-const char *vs_read_cid(struct vs_span span, uint32_t *cid);
-const char *vs_read_port(struct vs_span span, uint32_t *port);
-/* A port of the system's choice is none here. Nothing at all is no service. */
-const char *vs_read_service(struct vs_span span, virtsock_address *head);
-/* Decoded; *span becomes what stands in the canonical form: static, in buf, or as it was. */
-const char *vs_read_vm(struct vs_span *span, virtsock_address *head, char buf[VS_GUID_TEXT]);
-/* An IP address or `localhost`; buf has the canonical text, without brackets. */
-#define VS_HOST_TEXT 40
-const char *vs_read_host(struct vs_span span, char buf[VS_HOST_TEXT]);
-/* Decodes percent signs into buf, which has room for span->n bytes; *span becomes what is there. */
-const char *vs_decode(struct vs_span *span, char *buf);
+/* Reads all of s into an address whose text has room for VS_TEXT_MAX bytes and a NUL. NULL, or why it is no such part: static text.
+ * Part 0 reads nothing. */
+const char *vs_read_part(virtsock_address *a, virtsock_part part, const char *s);
 
 #endif

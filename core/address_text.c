@@ -1,149 +1,318 @@
 /* SPDX-License-Identifier: MIT
  *
- * The one canonical form of every address: what is written here, address_parse.c reads as an equal address. Equality is that of the form.
+ * The address grammar (docs/address.md), both ways: a text becomes an address, or a message that says what to write instead; an address
+ * becomes its one canonical text, which reads as an equal address. No I/O, and no name is looked up.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "address.h"
+
+#define SCHEME(name) VIRTSOCK_SCHEME_##name
+#define PART(name)   VIRTSOCK_PART_##name
+#define TYPE(name)   VIRTSOCK_TYPE_##name
+
+/* The first of a scheme is the canonical one; the last stands for all that has none. */
+static const struct vs_form forms[] = {
+    { "vsock://",           "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_SLASH,   0 },
+    { "hvsock://",          "VM/SERVICE",      SCHEME(HYPERV),   PART(VM),   PART(SERVICE), VS_NO_PATH, 0 },
+    { "vsock-mux://",       ":PORT/PATH",      SCHEME(MUX),      0,          PART(PORT),    VS_PATH,    0 },
+    { "firecracker://",     ":PORT/PATH",      SCHEME(MUX),      0,          PART(PORT),    VS_PATH,    0 },
+    { "unix://",            "/PATH",           SCHEME(UNIX),     0,          0,             VS_PATH,    0 },
+    { "tcp://",             "HOST:PORT",       SCHEME(TCP),      PART(HOST), PART(PORT),    VS_NO_PATH, 0 },
+    { "fd://",              "N",               SCHEME(FD),       PART(FD),   0,             VS_NO_PATH, 0 },
+    { "hyperkit://",        ":PORT/DIRECTORY", SCHEME(HYPERKIT), PART(CID),  PART(PORT),    VS_PATH,    0 },
+    { "hyperkit+docker://", ":PORT",           SCHEME(HYPERKIT), PART(CID),  PART(PORT),    VS_NO_PATH, 0 },
+    { "vsock:",             "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_NO_PATH, 0 },
+    { "vsock-stream:",      "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_NO_PATH, TYPE(STREAM) },
+    { "vsock-seqpacket:",   "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_NO_PATH, TYPE(SEQPACKET) },
+    { "vsock-dgram:",       "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_NO_PATH, TYPE(DGRAM) },
+    { "", "vsock://CID:PORT, hvsock://VM/SERVICE, vsock-mux://:PORT/PATH, hyperkit://:PORT/DIRECTORY, unix:///PATH, tcp://HOST:PORT or fd://N",
+      SCHEME(NONE), 0, 0, VS_NO_PATH, 0 },
+};
+
+/* In the order in which they are written, but for what goes without saying. */
+static const struct option {
+    const char   *text;
+    virtsock_part part;
+    int           value;
+    bool          unsaid;
+} options[] = {
+    { "type=stream",       PART(TYPE),       TYPE(STREAM),               true },
+    { "type=seqpacket",    PART(TYPE),       TYPE(SEQPACKET),            false },
+    { "type=dgram",        PART(TYPE),       TYPE(DGRAM),                false },
+    { "to-host=1",         PART(TO_HOST),    1,                          false },
+    { "half-close=native", PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_NATIVE, true },
+    { "half-close=framed", PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_FRAMED, false },
+};
+#define OPTIONS (sizeof options / sizeof options[0])
+
+const struct vs_form *vs_form(const virtsock_address *a)
+{
+    const struct vs_form *form = forms;
+
+    while (form->scheme != VIRTSOCK_SCHEME_NONE && (form->scheme != a->scheme || (a->docker && form->path == VS_PATH)))
+        form++;
+    return form;
+}
+
+/* --- Reading --------------------------------------------------------------------------------------------------------------- */
+
+/* NULL, or why this is no text of an address. */
+static const char *copy_text(char copy[VS_TEXT_MAX + 1], const char *text)
+{
+    size_t n = strlen(text);
+
+    if (n > VS_TEXT_MAX)
+        return "an address has at most 4096 bytes";
+    memcpy(copy, text, n + 1);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return "control characters must be encoded, as %0A";
+    return NULL;
+}
+
+/* Ends a text at what strchr found in it, and gives what follows; NULL where it found nothing. */
+static char *cut(char *at)
+{
+    if (at != NULL)
+        *at++ = '\0';
+    return at;
+}
+
+/* Whether s begins with the name, in any case. */
+static bool has_name(const char *s, const char *name)
+{
+    for (; *name != '\0'; name++, s++)
+        if (*s != *name && !(*s >= 'A' && *s <= 'Z' && *s - 'A' + 'a' == *name))
+            return false;
+    return true;
+}
+
+/* *seen: a bit for every part that was given. NULL, or why not. */
+static const char *read_option(virtsock_address *a, const char *s, unsigned *seen)
+{
+    const struct option *option = options;
+
+    while (option < options + OPTIONS && strcmp(s, option->text) != 0)
+        option++;
+    if (option == options + OPTIONS)
+        return "the options after ? are type=stream|seqpacket|dgram, half-close=native|framed and (vsock) to-host=1, joined by &; "
+               "a ? in a path is %3F";
+    if ((*seen >> option->part & 1) != 0)
+        return "an option is given twice";
+    *seen |= 1u << option->part;
+
+    if (option->part == VIRTSOCK_PART_TYPE)
+        a->type = option->value;
+    else if (option->part == VIRTSOCK_PART_HALF_CLOSE)
+        a->half_close = option->value;
+    else if (a->scheme == VIRTSOCK_SCHEME_VSOCK)
+        a->to_host = true;
+    else
+        return "only vsock:// has to-host";
+    return NULL;
+}
+
+/* What stands between a form's name and the options: `[LEFT][:RIGHT][/PATH]`. NULL, or why not. */
+static const char *read_place(virtsock_address *a, const struct vs_form *form, char *left)
+{
+    const char *path = cut(strchr(left, '/'));
+    const char *right = form->right != 0 ? cut(strrchr(left, ':')) : NULL;      /* the last colon: an IPv6 address has others */
+    const char *why;
+
+    if (form->path == VS_SLASH && path != NULL && *path == '\0')
+        path = NULL;
+    if (form->right == VIRTSOCK_PART_SERVICE && right == NULL) {
+        right = path != NULL ? path : "";
+        path = NULL;
+    } else if (form->right != 0 && (right == NULL || *right == '\0')) {
+        return "the port is missing";
+    }
+    if (form->left == 0 && *left != '\0')
+        return "there is a part too many (a relative path is /./PATH)";
+    if (form->path != VS_PATH && path != NULL)
+        return "there is a part too many";
+    if (form->path == VS_PATH && (path == NULL || *path == '\0'))
+        return "the path is missing";
+
+    why = vs_read_part(a, form->left, left);
+    if (why == NULL)
+        why = vs_read_part(a, form->right, right);
+    if (why == NULL && path != NULL)
+        why = vs_read_part(a, VIRTSOCK_PART_PATH, path);
+    return why;
+}
+
+/* NULL, or why this is no address. */
+static const char *read_text(virtsock_address *a, const char *text)
+{
+    char                  copy[VS_TEXT_MAX + 1], *s = copy, *item;
+    const char           *why = copy_text(copy, text);
+    const struct vs_form *form = forms;
+    unsigned              seen = 0;
+
+    if (why != NULL)
+        return why;
+    while (!has_name(s, form->name))
+        form++;
+    s += strlen(form->name);
+    if (form->scheme == VIRTSOCK_SCHEME_NONE)
+        return "no known scheme";
+    a->scheme = form->scheme;
+    a->docker = form->scheme == VIRTSOCK_SCHEME_HYPERKIT && form->path != VS_PATH;
+    if (form->type != 0) {
+        a->type = form->type;
+        seen = 1u << VIRTSOCK_PART_TYPE;
+    }
+
+    item = cut(strchr(s, '?'));
+    while (why == NULL && item != NULL) {
+        char *next = cut(strchr(item, '&'));
+
+        why = read_option(a, item, &seen);
+        item = next;
+    }
+    return why != NULL ? why : read_place(a, form, s);
+}
+
+/* What is left to do when all parts were read. NULL, or why this is no address after all. */
+static const char *settle(virtsock_address *a)
+{
+    size_t text = strlen(a->text) + 1;
+
+    a->size = sizeof *a + text;
+    if (a->has_service) {
+        vs_guid_format(a->text + text, &a->service);
+        a->size += VS_GUID_TEXT;
+    }
+    /* A byte is written as three at most: short texts cannot become too long. */
+    if (text > VS_TEXT_MAX / 4 && virtsock_address_format(a, NULL, 0) > VS_TEXT_MAX)
+        return "the canonical form is longer than 4096 bytes";
+    return NULL;
+}
+
+virtsock_status virtsock_address_parse(virtsock_address **out, const char *text, virtsock_error *err)
+{
+    union {
+        virtsock_address address;
+        char             room[sizeof(virtsock_address) + VS_TEXT_MAX + 1 + VS_GUID_TEXT];
+    } draft;
+    virtsock_address *a = &draft.address;
+    const char       *why;
+
+    if (out != NULL)
+        *out = NULL;
+    if (out == NULL || text == NULL)
+        return vs_refuse(err, "parse", NULL, VIRTSOCK_E_INVALID, "no text, or no place for the address");
+    memset(a, 0, sizeof *a);
+    a->type = VIRTSOCK_TYPE_STREAM;
+    a->half_close = VIRTSOCK_HALF_CLOSE_NATIVE;
+    a->text[0] = '\0';
+    why = read_text(a, text);
+    if (why == NULL)
+        why = settle(a);
+    if (why != NULL)
+        return vs_failf(err, "parse", text, VIRTSOCK_E_INVALID, "%s; write %s%s", why, vs_form(a)->name, vs_form(a)->shape);
+    if (vs_address_copy(out, a) != VIRTSOCK_OK)
+        return vs_failf(err, "parse", text, VIRTSOCK_E_NO_RESOURCES, "out of memory");
+    return VIRTSOCK_OK;
+}
+
+/* --- Writing --------------------------------------------------------------------------------------------------------------- */
 
 struct writer {
     char  *buf;
     size_t cap, n;                      /* n: also what did not fit */
 };
 
-static void put_bytes(struct writer *w, const char *s, size_t n)
+static void put(struct writer *w, const char *format, ...)
 {
-    if (w->n < w->cap)
-        memcpy(w->buf + w->n, s, n < w->cap - w->n ? n : w->cap - w->n);
-    w->n += n;
+    size_t  at = w->n < w->cap ? w->n : w->cap;
+    va_list args;
+
+    va_start(args, format);
+    w->n += (size_t)vsnprintf(at < w->cap ? w->buf + at : NULL, w->cap - at, format, args);
+    va_end(args);
 }
 
-static void put(struct writer *w, const char *s)
+/* A slash is plain: no VM's name has one. */
+static void put_encoded(struct writer *w, const char *s)
 {
-    put_bytes(w, s, strlen(s));
-}
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
 
-static void put_number(struct writer *w, uint32_t number)
-{
-    char digits[11];
+    while (*s != '\0') {
+        size_t n = strspn(s, plain);
 
-    snprintf(digits, sizeof digits, "%lu", (unsigned long)number);
-    put(w, digits);
-}
-
-static bool is_plain(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("-._~", c) != NULL);
-}
-
-static void put_encoded(struct writer *w, const char *s, char also_plain)
-{
-    static const char digits[] = "0123456789ABCDEF";
-
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
-        const char    escape[3] = { '%', digits[c >> 4], digits[c & 15] };
-
-        if (is_plain(c) || *s == also_plain)
-            put_bytes(w, s, 1);
-        else
-            put_bytes(w, escape, 3);
+        put(w, "%.*s", n < VS_TEXT_MAX ? (int)n : VS_TEXT_MAX, s);     /* of what is longer no address is made */
+        s += n;
+        if (*s != '\0')
+            put(w, "%%%02X", (unsigned char)*s++);
     }
 }
 
-static void put_path(struct writer *w, const virtsock_address *a)
+/* With what stands before it. */
+static void put_part(struct writer *w, const virtsock_address *a, virtsock_part part)
 {
-    if (a->text[0] != '/' && !a->docker)
-        put(w, "/");
-    put_encoded(w, a->text, '/');
-}
-
-static void put_cid_port(struct writer *w, const virtsock_address *a)
-{
-    if (a->cid != VIRTSOCK_CID_ANY)
-        put_number(w, a->cid);
-    put(w, ":");
-    if (a->port == VIRTSOCK_PORT_ANY)
-        put(w, "any");
-    else
-        put_number(w, a->port);
-}
-
-static void put_place(struct writer *w, const virtsock_address *a)
-{
-    bool bracket = a->scheme == VIRTSOCK_SCHEME_TCP && strchr(a->text, ':') != NULL;
-
-    switch (a->scheme) {
-    case VIRTSOCK_SCHEME_VSOCK:
-        put_cid_port(w, a);
+    switch (part) {
+    case VIRTSOCK_PART_CID:
+        if (a->cid != VIRTSOCK_CID_ANY)
+            put(w, "%u", (unsigned)a->cid);
         break;
-    case VIRTSOCK_SCHEME_HYPERV:
-        put_encoded(w, a->text, '\0');
-        put(w, "/");
-        put(w, a->has_service ? vs_address_service(a) : "");
+    case VIRTSOCK_PART_FD:
+        put(w, "%d", (int)a->fd);
         break;
-    case VIRTSOCK_SCHEME_MUX:
-        if (a->has_service) {
-            put(w, ":");
-            put(w, vs_address_service(a));
-            put_path(w, a);
-            break;
-        }
-        /* fall through */
-    case VIRTSOCK_SCHEME_HYPERKIT:
-        put_cid_port(w, a);
-        put_path(w, a);
+    case VIRTSOCK_PART_HOST:
+        put(w, strchr(a->text, ':') != NULL ? "[%s]" : "%s", a->text);
         break;
-    case VIRTSOCK_SCHEME_UNIX:
-        put_path(w, a);
+    case VIRTSOCK_PART_VM:
+        put_encoded(w, a->text);
         break;
-    case VIRTSOCK_SCHEME_TCP:
-        put(w, bracket ? "[" : "");
-        put(w, a->text);
-        put(w, bracket ? "]" : "");
-        put_cid_port(w, a);
+    case VIRTSOCK_PART_PATH:
+        put(w, a->text[0] != '/' ? "/" : "");
+        put_encoded(w, a->text);
         break;
-    default:
-        put_number(w, (uint32_t)a->fd);
+    case VIRTSOCK_PART_SERVICE:
+        put(w, "/%s", a->has_service ? vs_address_service(a) : "");
+        break;
+    case VIRTSOCK_PART_PORT:
+        if (a->has_service)
+            put(w, ":%s", vs_address_service(a));
+        else
+            put(w, a->port == VIRTSOCK_PORT_ANY ? ":any" : ":%u", (unsigned)a->port);
+        break;
     }
 }
 
 static void put_options(struct writer *w, const virtsock_address *a)
 {
-    const char *separator = "?";
+    char mark = '?';
 
-    if (a->type != VIRTSOCK_TYPE_STREAM) {
-        put(w, a->type == VIRTSOCK_TYPE_SEQPACKET ? "?type=seqpacket" : "?type=dgram");
-        separator = "&";
-    }
-    if (a->to_host) {
-        put(w, separator);
-        put(w, "to-host=1");
-        separator = "&";
-    }
-    if (a->half_close == VIRTSOCK_HALF_CLOSE_FRAMED) {
-        put(w, separator);
-        put(w, "half-close=framed");
+    for (size_t i = 0; i < OPTIONS; i++) {
+        uint32_t value;
+
+        if (options[i].unsaid || virtsock_address_number(a, options[i].part, &value) != VIRTSOCK_OK || (int)value != options[i].value)
+            continue;
+        put(w, "%c%s", mark, options[i].text);
+        mark = '&';
     }
 }
 
 size_t virtsock_address_format(const virtsock_address *address, char *buf, size_t cap)
 {
-    static const char *const schemes[] = {
-        [VIRTSOCK_SCHEME_VSOCK] = "vsock://",   [VIRTSOCK_SCHEME_HYPERV] = "hvsock://", [VIRTSOCK_SCHEME_HYPERKIT] = "hyperkit://",
-        [VIRTSOCK_SCHEME_MUX] = "vsock-mux://", [VIRTSOCK_SCHEME_UNIX] = "unix://",     [VIRTSOCK_SCHEME_TCP] = "tcp://",
-        [VIRTSOCK_SCHEME_FD] = "fd://",
-    };
-    struct writer w = { buf, buf == NULL ? 0 : cap, 0 };
+    const struct vs_form *form;
+    struct writer         w = { buf, buf == NULL ? 0 : cap, 0 };
 
-    if (address != NULL) {
-        put(&w, address->docker ? "hyperkit+docker://" : schemes[address->scheme]);
-        put_place(&w, address);
-        put_options(&w, address);
-    }
-    if (w.cap > 0)
-        w.buf[w.n < w.cap ? w.n : w.cap - 1] = '\0';
+    put(&w, "");
+    if (address == NULL)
+        return 0;
+    form = vs_form(address);
+    put(&w, "%s", form->name);
+    put_part(&w, address, form->left);
+    put_part(&w, address, form->right);
+    put_part(&w, address, form->path == VS_PATH ? VIRTSOCK_PART_PATH : 0);
+    put_options(&w, address);
     return w.n;
 }
 
@@ -156,4 +325,50 @@ int virtsock_address_equal(const virtsock_address *a, const virtsock_address *b)
     virtsock_address_format(a, text[0], sizeof text[0]);
     virtsock_address_format(b, text[1], sizeof text[1]);
     return strcmp(text[0], text[1]) == 0;
+}
+
+/* --- From parts: written, then read, so that there is one maker -------------------------------------------------------------- */
+
+virtsock_status virtsock_address_vsock(virtsock_address **out, uint32_t cid, uint32_t port, virtsock_error *err)
+{
+    char text[sizeof "vsock://4294967295:4294967295"];
+
+    snprintf(text, sizeof text, "vsock://%u:%u", (unsigned)cid, (unsigned)port);
+    return virtsock_address_parse(out, text, err);
+}
+
+virtsock_status virtsock_address_hyperv(virtsock_address **out, const char *vm, const char *service, virtsock_error *err)
+{
+    char          text[VS_TEXT_MAX + 2];
+    struct writer w = { text, sizeof text, 0 };
+
+    if (vm == NULL || service == NULL)
+        return virtsock_address_parse(out, NULL, err);
+    put(&w, "hvsock://");
+    put_encoded(&w, vm);
+    put(&w, "/");
+    put_encoded(&w, service);
+    return virtsock_address_parse(out, text, err);
+}
+
+virtsock_status virtsock_address_path(virtsock_address **out, virtsock_scheme scheme, const char *path, uint32_t port, virtsock_error *err)
+{
+    const virtsock_address any = { .scheme = scheme };
+    const struct vs_form  *form = vs_form(&any);
+    char                   text[VS_TEXT_MAX + 2];
+    struct writer          w = { text, sizeof text, 0 };
+
+    if (out != NULL)
+        *out = NULL;
+    if (path == NULL || form->path != VS_PATH)
+        return vs_failf(err, "parse", path, VIRTSOCK_E_INVALID, "only unix, vsock-mux and hyperkit addresses are made from a path");
+
+    /* To a system these are `/x`, in the text of an address `./x` and `../x`. */
+    while (strncmp(path, "/./", 3) == 0 || strncmp(path, "/../", 4) == 0)
+        path += path[2] == '/' ? 2 : 3;
+    put(&w, form->right != 0 ? "%s:%u" : "%s", form->name, (unsigned)port);
+    if (path[0] != '/' && path[0] != '\0')
+        put(&w, strncmp(path, "./", 2) == 0 || strncmp(path, "../", 3) == 0 ? "/" : "/./");
+    put_encoded(&w, path);
+    return virtsock_address_parse(out, text, err);
 }

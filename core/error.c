@@ -51,14 +51,16 @@ virtsock_status vs_because(struct vs_cause *why, virtsock_status status, const c
     return status;
 }
 
-/* Bytes of the UTF-8 character at s, of at most n; 0: there is none. Overlong forms and surrogates are let through: it is for reading. */
-static size_t utf8_length(const unsigned char *s, size_t n)
+size_t vs_utf8_length(const char *text)
 {
-    size_t length = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    const unsigned char *s = (const unsigned char *)text;
+    size_t               length = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    unsigned char        low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned char        high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
 
-    if (length > n)
+    if (length > 1 && (s[0] < 0xc2 || s[0] > 0xf4 || s[1] < low || s[1] > high))
         return 0;
-    for (size_t i = 1; i < length; i++)
+    for (size_t i = 2; i < length; i++)
         if ((s[i] & 0xc0) != 0x80)
             return 0;
     return length;
@@ -67,12 +69,9 @@ static size_t utf8_length(const unsigned char *s, size_t n)
 /* Appends text at *at, whole characters alone, with `?` for what is none or is a control character; ends with a NUL before end. */
 static void put(char **at, const char *end, const char *text)
 {
-    size_t left = strlen(text);
-
-    while (left > 0) {
-        const unsigned char *s = (const unsigned char *)text;
-        size_t n = utf8_length(s, left);
-        bool   readable = n > 1 || (n == 1 && s[0] >= 0x20 && s[0] != 0x7f);
+    while (*text != '\0') {
+        size_t n = vs_utf8_length(text);
+        bool   readable = n > 1 || (n == 1 && *text >= 0x20 && *text != 0x7f);
 
         n = n == 0 ? 1 : n;
         if ((size_t)(end - *at) <= n)
@@ -83,7 +82,6 @@ static void put(char **at, const char *end, const char *text)
             **at = '?';
         *at += readable ? n : 1;
         text += n;
-        left -= n;
     }
     **at = '\0';
 }

@@ -99,6 +99,9 @@ struct vs_cause {
     const char     *text;
 };
 
+/* Bytes of the character at text, which ends with a NUL; 0: it is not well-formed UTF-8 (the ranges are those of Unicode's table 3-7). */
+size_t vs_utf8_length(const char *text);
+
 /* Sets *why and returns the status. */
 virtsock_status vs_because(struct vs_cause *why, virtsock_status status, const char *text);
 

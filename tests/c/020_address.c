@@ -90,6 +90,7 @@ TEST(from_vm_and_service)
     static const char *const refused[][2] = {
         { "3", "80" }, { "-1", "80" }, { "0x3", "80" }, { "99999999999999999999", "80" }, { "a/b", "80" }, { "a\nb", "80" }, { "\xff", "80" },
         { "\xc2\x9f", "80" }, { "web", "2147483648" }, { "web", "any" }, { "web", "x" }, { "web", "80 " }, { "web", "00000050-facb" },
+        { "web", "80?type=dgram" }, { "web", "8%30" }, { "web", "80/" }, { "web/80", "" }, { "web", "/80" },
     };
     virtsock_address *a;
     virtsock_error    e;
@@ -337,12 +338,12 @@ TEST(texts_of_4096_and_4097_bytes)
     virtsock_address_free(a);
     check_invalid(long_text("unix:///", 'x', 4097), "at most 4096 bytes");
     check_invalid(long_text("", 'x', 4097), "at most 4096 bytes");
-    check_invalid(long_text("/", 'x', 4096), "a bare path");
-    check_invalid(long_text("", '9', 4096), "no scheme");
+    check_invalid(long_text("/", 'x', 4096), "unix:///PATH");
+    check_invalid(long_text("", '9', 4096), "no known scheme");
     check_invalid(long_text("vsock://3:", '9', 4096), "0 to 4294967295");
     check_invalid(long_text("vsock://3:80?", 'x', 4096), "options");
     check_invalid(long_text("unix://x/", 'x', 4096), "write unix:///");
-    check_invalid(long_text("tcp://[", ':', 4096), "write tcp://HOST:PORT");
+    check_invalid(long_text("tcp://[", ':', 4096), "the port is missing");
     check_invalid(long_text("hvsock:///x/", ':', 4096), "vsock-mux://:PORT/PATH");
     check_invalid(long_text("vsock-mux/", 'x', 4096), "vsock-mux://:PORT/PATH");
 }
@@ -377,7 +378,7 @@ TEST(every_byte_of_a_path)
         snprintf(raw, sizeof raw, "unix://%s", want_path);
         snprintf(encoded, sizeof encoded, "unix:///a%%%02Xb", (unsigned)c);
         if (c < 0x20 || c == 0x7f)
-            check_invalid(raw, "no control character");
+            check_invalid(raw, "control characters must be encoded");
         else if (c == '?')
             check_invalid(raw, "the options after ?");
         else if (c == '%')

@@ -104,6 +104,7 @@ static void check_valid(const char *text, const char *canonical, char *list)
     virtsock_address_free(again);
 }
 
+/* The message has that piece, and says what to write. */
 static void check_invalid(const char *text, const char *piece)
 {
     virtsock_address *a = (virtsock_address *)&a;
@@ -117,7 +118,7 @@ static void check_invalid(const char *text, const char *piece)
     CHECK(a == NULL && e.status == VIRTSOCK_E_INVALID && e.os_code == 0);
     CHECK_TEXT(e.op, "parse");
     CHECK(memchr(e.message, '\0', sizeof e.message) != NULL);
-    if (strstr(e.message, piece) == NULL) {
+    if (strstr(e.message, piece) == NULL || strstr(e.message, "; write ") == NULL) {
         printf("FAIL %s: \"%s\" says \"%s\", not \"%s\"\n", test_now, text, e.message, piece);
         exit(1);
     }
