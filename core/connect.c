@@ -17,7 +17,6 @@ struct vs_connecting {
     struct vs_attempt          attempt;
     bool                       begun;           /* an attempt is under way */
     bool                       adopts;          /* the descriptor is the caller's until OK */
-    int64_t                    attempt_until;
     int64_t                    pause_until;     /* between attempts; 0: none */
     int64_t                    wait_until;      /* 0: one attempt */
     int64_t                    backoff_ms;
@@ -38,14 +37,14 @@ void vs_connecting_free(struct vs_connecting *c)
 
 virtsock_status virtsock_connect(virtsock_stream **out, const virtsock_address *address, const virtsock_options *options, virtsock_error *err)
 {
-    virtsock_address *resolved;
+    virtsock_address *resolved = NULL;
     virtsock_status   status;
 
     if (out != NULL)
         *out = NULL;
-    if ((status = virtsock_resolve(&resolved, address, options, err)) != VIRTSOCK_OK)
+    if (address != NULL && vs_needs_lookup(address) && (status = virtsock_resolve(&resolved, address, options, err)) != VIRTSOCK_OK)
         return status;
-    status = virtsock_connect_start(out, resolved, options, err);
+    status = virtsock_connect_start(out, resolved != NULL ? resolved : address, options, err);
     virtsock_address_free(resolved);
     if (status == VIRTSOCK_OK && (status = virtsock_stream_connect(*out, -1, err)) != VIRTSOCK_OK) {
         virtsock_stream_free(*out);
@@ -97,6 +96,7 @@ virtsock_status virtsock_connect_start(virtsock_stream **out, const virtsock_add
     }
     s->type = address->type;
     s->family = t->family;
+    s->scheme = address->scheme;
     *out = s;
     return VIRTSOCK_OK;
 }
@@ -116,9 +116,10 @@ static void begin_attempt(struct vs_connecting *c, virtsock_stream *s)
     c->begun = true;
     c->pause_until = 0;
     c->attempt.timeout_ms = timeout;
-    c->attempt_until = set ? vs_deadline(timeout) : VS_FOREVER;
+    c->attempt.until = set ? vs_deadline(timeout) : VS_FOREVER;
+    c->attempt.asked = false;
     if (c->wait_until != 0)
-        c->attempt_until = earlier(c->attempt_until, c->wait_until);
+        c->attempt.until = earlier(c->attempt.until, c->wait_until);
     atomic_fetch_add(&s->attempts, 1);
     atomic_store(&s->last_status, VIRTSOCK_OK);
     atomic_store(&s->last_code, 0);
@@ -171,12 +172,12 @@ static virtsock_status step(struct vs_connecting *c, virtsock_stream *s, struct 
 {
     virtsock_status status;
 
-    if (c->pause_until > vs_now_ms())
+    if (c->pause_until != 0 && c->pause_until > vs_now_ms())
         return VIRTSOCK_E_AGAIN;
     if (!c->begun)
         begin_attempt(c, s);
     status = c->transport->connect(&c->attempt, why);
-    if (status == VIRTSOCK_OK || (status == VIRTSOCK_E_AGAIN && vs_now_ms() < c->attempt_until))
+    if (status == VIRTSOCK_OK || (status == VIRTSOCK_E_AGAIN && vs_now_ms() < c->attempt.until))
         return status;
     if (status == VIRTSOCK_E_AGAIN)
         vs_because(why, VIRTSOCK_E_TIMEOUT, "no answer in the time for one attempt");
@@ -188,7 +189,7 @@ static int64_t next_step(const struct vs_connecting *c)
 {
     if (c->pause_until != 0)
         return c->pause_until;
-    return c->begun ? earlier(c->attempt_until, c->attempt.again_at) : 0;
+    return c->begun ? earlier(c->attempt.until, c->attempt.again_at) : 0;
 }
 
 void virtsock_stream_wants(const virtsock_stream *stream, virtsock_fd *fd, int *events, int *timeout_ms)
@@ -223,11 +224,13 @@ void virtsock_stream_wants(const virtsock_stream *stream, virtsock_fd *fd, int *
 
 static virtsock_status opened(struct vs_connecting *c, virtsock_stream *s, struct vs_cause *why)
 {
-    struct vs_socket_kind kind;
-    const int             code = vs_socket_kind(c->attempt.fd, &kind);
+    struct vs_socket_kind kind = { .family = c->transport->family, .type = s->type };
+    const int             code = c->adopts ? vs_socket_kind(c->attempt.fd, &kind) : 0;
 
     if (code != 0)
-        return vs_os_cause(why, "connect", VIRTSOCK_SCHEME_NONE, code);
+        return vs_os_cause(why, "adopt", VIRTSOCK_SCHEME_FD, code);
+    if (c->adopts)
+        s->scheme = vs_scheme_of(kind.family);
     if (!vs_stream_open(s, c->attempt.fd, kind.family, kind.type))
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
     c->attempt.fd = -1;

@@ -201,7 +201,7 @@ void vs_handle_leave_close(struct vs_handle *h)
 
 void vs_handle_settle(struct vs_handle *h)
 {
-    if (!vs_handle_is_foreign(h))
+    if ((atomic_load_explicit(&h->word, memory_order_acquire) & (VS_USERS | VS_CLOSERS)) != 0 && !vs_handle_is_foreign(h))
         settle(h, VS_USERS | VS_CLOSERS, 0);
 }
 

@@ -71,9 +71,13 @@ bool vs_parse_u32(const char *s, size_t n, uint32_t *out);
 
 struct vs_rule {
     enum vs_rule_kind { VS_RULE_CID, VS_RULE_VM, VS_RULE_UID, VS_RULE_SELF, VS_RULE_LOCAL } kind;
-    bool           privileged;          /* source port below 1024 */
-    uint32_t       first, last;         /* CIDs, or the uid twice */
-    struct vs_guid vm;
+    bool privileged;                    /* source port below 1024 */
+    union {
+        struct {
+            uint32_t first, last;       /* CIDs, or the uid */
+        };
+        struct vs_guid vm;
+    };
 };
 
 struct virtsock_options {

@@ -10,8 +10,9 @@
 
 struct virtsock_listener {
     struct vs_handle           handle;
-    const struct vs_transport *transport;       /* of the socket's family */
+    const struct vs_transport *transport;       /* of an adopted socket its family's */
     const struct vs_transport *maker;           /* that made it: unlisten is its */
+    virtsock_scheme            scheme;          /* of transport */
     struct vs_bound            bound;
     virtsock_address          *address;         /* as it was asked for; NULL: adopted by descriptor */
     virtsock_options           options;
@@ -53,9 +54,11 @@ static virtsock_listener *listener_new(const struct vs_bound *bound, const virts
     if (options != NULL)
         l->options = *options;
     l->bound = *bound;
-    if ((code = vs_socket_kind(bound->fd, &l->kind)) != 0)
+    code = vs_socket_kind(bound->fd, &l->kind);
+    l->scheme = address != NULL && address->scheme != VIRTSOCK_SCHEME_FD ? address->scheme : vs_scheme_of(l->kind.family);
+    if (code != 0)
         vs_os_cause(why, "listen", VIRTSOCK_SCHEME_NONE, code);
-    else if ((l->transport = vs_transport_of(vs_scheme_of(l->kind.family), why)) != NULL) {
+    else if ((l->transport = vs_transport_of(l->scheme, why)) != NULL) {
         if ((unchecked = unchecked_rule(options, l->transport->rules)) == NULL) {
             vs_handle_init(&l->handle, vs_option(options, VIRTSOCK_OPTION_INTERRUPTIBLE, 0) != 0);
             vs_handle_publish(&l->handle, bound->fd, VS_OPEN);
@@ -68,9 +71,21 @@ static virtsock_listener *listener_new(const struct vs_bound *bound, const virts
     return NULL;
 }
 
+static virtsock_status listen_resolved(virtsock_listener **out, const virtsock_address *address, const virtsock_options *options,
+                                       virtsock_error *err)
+{
+    virtsock_address *found;
+    virtsock_status   status = virtsock_resolve(&found, address, options, err);
+
+    if (status == VIRTSOCK_OK)
+        status = virtsock_listen(out, found, options, err);
+    virtsock_address_free(found);
+    return status;
+}
+
 virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address *address, const virtsock_options *options, virtsock_error *err)
 {
-    struct vs_bound            bound = { -1, { 0, 0 } };
+    struct vs_bound            bound = { .fd = -1 };
     const struct vs_transport *t;
     virtsock_error             unfit = { 0 };
     const char                *unchecked;
@@ -80,6 +95,8 @@ virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address 
         *out = NULL;
     if (out == NULL || address == NULL)
         return vs_refuse(err, "listen", NULL, VIRTSOCK_E_INVALID, "no address, or no place for the listener");
+    if (vs_needs_lookup(address))
+        return listen_resolved(out, address, options, err);
     if ((t = vs_transport_for(address, options, "listen", &unfit)) == NULL) {
         if (err != NULL)
             *err = unfit;
@@ -93,7 +110,7 @@ virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address 
         if (address->scheme != VIRTSOCK_SCHEME_FD)
             vs_close(bound.fd);
         if (t->unlisten != NULL)
-            t->unlisten(&bound, address);
+            t->unlisten(&bound);
         return vs_fail(err, "listen", address, &why);
     }
     (*out)->maker = t;
@@ -102,7 +119,7 @@ virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address 
 
 virtsock_status virtsock_listener_from_fd(virtsock_listener **out, virtsock_fd fd, const virtsock_options *options, virtsock_error *err)
 {
-    struct vs_bound       bound = { fd, { 0, 0 } };
+    struct vs_bound       bound = { .fd = fd };
     struct vs_socket_kind kind;
     struct vs_cause       why;
     int                   code;
@@ -152,12 +169,14 @@ static virtsock_stream *welcome(const virtsock_listener *l, virtsock_fd fd, cons
     virtsock_address *address = NULL;
     virtsock_stream  *s;
 
-    if (l->transport->address_of(&address, peer, l->kind.type) == VIRTSOCK_E_NO_RESOURCES)
+    if (l->transport->address_of != NULL && l->transport->address_of(&address, peer, l->kind.type) == VIRTSOCK_E_NO_RESOURCES)
         return NULL;
     s = vs_stream_new(address != NULL ? address : l->address, &l->options);
     virtsock_address_free(address);
-    if (s != NULL)
-        vs_stream_open(s, fd, l->kind.family, l->kind.type);
+    if (s == NULL)
+        return NULL;
+    s->scheme = l->scheme;
+    vs_stream_open(s, fd, l->kind.family, l->kind.type);
     return s;
 }
 
@@ -166,14 +185,14 @@ static virtsock_status accept_one(virtsock_listener *l, virtsock_stream **out, s
 {
     struct vs_end peer;
     virtsock_fd   fd = -1;
-    int           code = vs_accept(vs_handle_fd(&l->handle), &fd, &peer);
+    int           code = vs_accept(vs_handle_fd(&l->handle), l->kind.family, &fd, &peer);
 
     if (code == VS_EMPTY)
         return VIRTSOCK_E_AGAIN;
     if (code == VS_LEFT)
         return VIRTSOCK_E_DENIED;
     if (code != 0)
-        return vs_os_cause(why, "accept", vs_scheme_of(l->kind.family), code);
+        return vs_os_cause(why, "accept", l->scheme, code);
     if (!admits(l, &peer, fd)) {
         vs_close(fd);
         return VIRTSOCK_E_DENIED;
@@ -244,8 +263,10 @@ virtsock_status virtsock_listener_address(const virtsock_listener *listener, vir
         return vs_refuse(err, "address", NULL, VIRTSOCK_E_INVALID, "no listener, or no place for the address");
     if (!vs_is_open(vs_enter(&l->handle)))
         status = vs_because(&why, VIRTSOCK_E_CANCELLED, "the listener is closed");
+    else if (l->transport->address_of == NULL)          /* the port is in the path: as it was asked for */
+        status = vs_because(&why, vs_address_copy(out, l->address), NULL);
     else if ((code = vs_local_end(vs_handle_fd(&l->handle), &end)) != 0)
-        status = vs_os_cause(&why, "address", vs_scheme_of(l->kind.family), code);
+        status = vs_os_cause(&why, "address", l->scheme, code);
     else
         status = vs_because(&why, l->transport->address_of(out, &end, l->kind.type), NULL);
     if (status != VIRTSOCK_OK)
@@ -268,7 +289,7 @@ virtsock_status virtsock_listener_close(virtsock_listener *l, virtsock_error *er
         return vs_refuse(err, "close", NULL, VIRTSOCK_E_INVALID, "no listener");
     if (vs_handle_close(&l->handle, 0, &alone)) {
         if (l->maker != NULL && l->maker->unlisten != NULL && !vs_handle_is_foreign(&l->handle))
-            l->maker->unlisten(&l->bound, l->address);
+            l->maker->unlisten(&l->bound);
         vs_handle_closed(&l->handle);
     }
     vs_handle_leave_close(&l->handle);

@@ -51,6 +51,7 @@ virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, c
         return vs_fail(err, "adopt", NULL, &why);
     if ((s = vs_stream_new(NULL, options)) == NULL)
         return vs_refuse(err, "adopt", NULL, VIRTSOCK_E_NO_RESOURCES, "out of memory");
+    s->scheme = vs_scheme_of(kind.family);
     vs_stream_open(s, fd, kind.family, kind.type);
     *out = s;
     return VIRTSOCK_OK;
@@ -112,23 +113,34 @@ static virtsock_status not_moved(virtsock_stream *s, const struct transfer *t, i
     if (n == 0)
         return vs_because(why, t->direction == RECV ? VIRTSOCK_E_EOF : VIRTSOCK_E_RESET, NULL);
     if (!vs_would_block((int)-n))
-        return vs_os_cause(why, names[t->direction], vs_scheme_of(s->family), (int)-n);
+        return vs_os_cause(why, names[t->direction], s->scheme, (int)-n);
     return t->timeout_ms == 0 ? vs_because(why, VIRTSOCK_E_AGAIN, NULL) : VIRTSOCK_OK;
 }
 
-/* AF_VSOCK tells a poll neither that this side has shut down nor that the peer takes no more: there, look again so often. */
+/* A poll is not told that the peer takes no more (Linux: AF_UNIX, AF_VSOCK), nor on AF_VSOCK that this side has shut down. So a send looks
+ * again so often. */
 #define LOOK_AGAIN_MS 1000
 
 /* OK: ready, or (*ready is false) time to look again. */
 static virtsock_status wait_ready(virtsock_stream *s, struct transfer *t, bool *ready, struct vs_cause *why)
 {
     const bool      sends = t->direction != RECV;
-    const int64_t   deadline = deadline_of(t), look = sends && s->family == VS_FAMILY_VSOCK && deadline != 0 ? vs_now_ms() + LOOK_AGAIN_MS : deadline;
+    const int64_t   deadline = deadline_of(t), look = sends && deadline != 0 ? vs_now_ms() + LOOK_AGAIN_MS : deadline;
     virtsock_status status = vs_handle_wait(&s->handle, vs_handle_fd(&s->handle), sends ? VIRTSOCK_WANT_SEND : VIRTSOCK_WANT_RECV,
                                             look < deadline ? look : deadline, why);
 
     *ready = status == VIRTSOCK_OK;
     return status == VIRTSOCK_E_TIMEOUT && look < deadline ? VIRTSOCK_OK : status;
+}
+
+/* It was ready and then would block: another call was quicker, or (AF_VSOCK seqpacket, Linux 6.1: its poll counts bytes, not messages) a part
+ * of a message lies there, of which a poll would tell again at once. A millisecond, then; OK: look again. */
+static virtsock_status not_yet(virtsock_stream *s, struct transfer *t, struct vs_cause *why)
+{
+    const int64_t   deadline = deadline_of(t), look = vs_deadline(1);
+    virtsock_status status = vs_handle_wait(&s->handle, -1, 0, look < deadline ? look : deadline, why);
+
+    return status == VIRTSOCK_E_TIMEOUT && vs_now_ms() < deadline ? VIRTSOCK_OK : status;
 }
 
 /* Everything but "some bytes at the first try", whose result is n. */
@@ -144,6 +156,8 @@ static virtsock_status transfer_slowly(virtsock_stream *s, struct transfer *t, i
             return status;
         if ((n = move(s, t, wait, &cut)) > 0)
             return moved(s, t, n, cut, done, why);
+        if (ready && vs_would_block((int)-n) && (status = not_yet(s, t, why)) != VIRTSOCK_OK)
+            return status;
     }
 }
 
@@ -155,8 +169,8 @@ static virtsock_status wait_for_room(virtsock_stream *s, struct transfer *t, str
     int64_t         n;
 
     do {
-        if ((n = vs_send(vs_handle_fd(&s->handle), "", 0, false)) < 0 && !vs_is_closing(&s->handle))
-            return vs_os_cause(why, "message", vs_scheme_of(s->family), (int)-n);
+        if ((n = vs_send(vs_handle_fd(&s->handle), "", 0, false)) < 0 && !vs_would_block((int)-n) && !vs_is_closing(&s->handle))
+            return vs_os_cause(why, "message", s->scheme, (int)-n);
         status = wait_ready(s, t, &ready, why);
     } while (status == VIRTSOCK_OK && !ready);
     return status;
@@ -181,7 +195,7 @@ static virtsock_status send_whole(virtsock_stream *s, struct transfer *t, size_t
     if (vs_is_closing(&s->handle))
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
     if (!vs_would_block((int)-n) && !vs_was_interrupted((int)-n))
-        return vs_os_cause(why, "message", vs_scheme_of(s->family), (int)-n);
+        return vs_os_cause(why, "message", s->scheme, (int)-n);
     atomic_store_explicit(&s->torn, true, memory_order_relaxed);
     if (vs_was_interrupted((int)-n))
         return vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL);
@@ -244,7 +258,7 @@ static virtsock_status failed(const virtsock_stream *s, const char *op, const st
 {
     vs_fail(err, op, s->about, why);
     if (err != NULL && why->status != VIRTSOCK_E_AGAIN && why->status != VIRTSOCK_E_EOF)
-        err->scheme = vs_scheme_of(s->family);
+        err->scheme = s->scheme;
     return why->status;
 }
 

@@ -12,6 +12,7 @@ struct vs_connecting;                   /* connect.c's: a connection under way *
 
 struct virtsock_stream {
     struct vs_handle      handle;
+    virtsock_scheme       scheme;       /* of the conversation; of an adopted socket its family's */
     enum vs_family        family;
     int                   type;         /* VIRTSOCK_TYPE_ */
     int                   linger_ms;

@@ -28,7 +28,7 @@ static virtsock_status os_status(const virtsock_stream *s, const char *op, int c
 
     if (code == 0)
         return VIRTSOCK_OK;
-    vs_os_cause(&why, op, vs_scheme_of(s->family), code);
+    vs_os_cause(&why, op, s->scheme, code);
     return vs_fail(err, op, s->about, &why);
 }
 
@@ -118,11 +118,15 @@ static virtsock_status name_end(const virtsock_stream *s, const char *op, int (*
 {
     struct vs_cause            why;
     struct vs_end              end;
-    const struct vs_transport *t = vs_transport_of(vs_scheme_of(s->family), &why);
+    const struct vs_transport *t = vs_transport_of(s->scheme, &why);
     virtsock_status            status;
 
     if (t == NULL)
         return vs_fail(err, op, s->about, &why);
+    if (t->address_of == NULL && ask == vs_peer_end && atomic_load(&s->attempts) > 0)
+        return vs_address_copy(out, s->about);          /* what this end asked the multiplexer for */
+    if (t->address_of == NULL)
+        return vs_refuse(err, op, s->about, VIRTSOCK_E_NOT_FOUND, "a multiplexer does not tell that end's name");
     if ((status = os_status(s, op, ask(vs_handle_fd(&s->handle), &end), err)) != VIRTSOCK_OK)
         return status;
     if ((status = t->address_of(out, &end, s->type)) == VIRTSOCK_OK)
@@ -182,9 +186,7 @@ virtsock_status virtsock_stream_get(const virtsock_stream *stream, virtsock_item
     if (s == NULL || value == NULL)
         return no_stream("get", err);
     switch (item) {
-    case VIRTSOCK_ITEM_SCHEME:
-        *value = s->family != VS_FAMILY_OTHER || s->about == NULL ? vs_scheme_of(s->family) : s->about->scheme;
-        return VIRTSOCK_OK;
+    case VIRTSOCK_ITEM_SCHEME:      *value = s->scheme; return VIRTSOCK_OK;
     case VIRTSOCK_ITEM_TYPE:        *value = s->type; return VIRTSOCK_OK;
     case VIRTSOCK_ITEM_ATTEMPTS:    *value = atomic_load(&s->attempts); return VIRTSOCK_OK;
     case VIRTSOCK_ITEM_LAST_STATUS: *value = atomic_load(&s->last_status); return VIRTSOCK_OK;

@@ -47,6 +47,7 @@ static const struct {
     const char     *op;                 /* NULL: every one */
     const char     *advice;
 } general[] = {
+    { VIRTSOCK_E_REFUSED, "connect", "start the service; while the peer boots, wait for it (option WAIT, --wait)" },
     { VIRTSOCK_E_TIMEOUT, "connect", "see whether the peer runs and listens, or give it more time (WAIT, CONNECT_TIMEOUT)" },
     { VIRTSOCK_E_IN_USE, "listen", "choose another port or path, or end the other listener" },
     { VIRTSOCK_E_IN_USE, NULL, "wait until the other call has returned" },

@@ -139,7 +139,7 @@ enum {
 /* Items that virtsock_stream_get tells. */
 typedef int virtsock_item;
 enum {
-    VIRTSOCK_ITEM_SCHEME      = 1,              /* of the connection itself: unix for an adopted UNIX socket */
+    VIRTSOCK_ITEM_SCHEME      = 1,              /* of its address; of an adopted socket its family's */
     VIRTSOCK_ITEM_TYPE        = 2,              /* VIRTSOCK_TYPE_ */
     VIRTSOCK_ITEM_ATTEMPTS    = 3,              /* connections tried so far; 0 for an accepted or adopted stream */
     VIRTSOCK_ITEM_LAST_STATUS = 4,              /* of the latest attempt, once it has failed; else 0 */
@@ -228,8 +228,9 @@ VIRTSOCK_API virtsock_status virtsock_resolve(virtsock_address **out, const virt
                                               virtsock_error *err);
 
 /* Blocks until connected, or a final failure; CONNECT_TIMEOUT and WAIT say how long. OK: the peer accepted, as far as the transport can
- * know. On AF_VSOCK and UNIX the peer's system did, perhaps not yet the program. After WAIT the error is TIMEOUT with the last
- * attempt's cause, code and number. fd:// adopts the descriptor, on OK only. */
+ * know: on AF_VSOCK, UNIX and TCP the peer's system did, perhaps not yet the program; a multiplexer says OK for its guest's system;
+ * HyperKit says nothing, and a refusal is EOF or RESET at the first receive. After WAIT the error is TIMEOUT with the last attempt's
+ * cause, code and number. fd:// adopts the descriptor, on OK only. */
 VIRTSOCK_API virtsock_status virtsock_connect(virtsock_stream **out, const virtsock_address *address, const virtsock_options *options,
                                               virtsock_error *err);
 
@@ -291,7 +292,7 @@ VIRTSOCK_API virtsock_status virtsock_stream_detach(virtsock_stream *stream, vir
 VIRTSOCK_API virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, const virtsock_options *options,
                                                      virtsock_error *err);
 
-/* Addresses of both ends, for the caller to free. NOT_FOUND: the end has none (an unnamed UNIX socket). */
+/* Addresses of both ends, for the caller to free. NOT_FOUND: the end has none (an unnamed UNIX socket, a guest behind a multiplexer). */
 VIRTSOCK_API virtsock_status virtsock_stream_peer(const virtsock_stream *stream, virtsock_address **out, virtsock_error *err);
 VIRTSOCK_API virtsock_status virtsock_stream_local(const virtsock_stream *stream, virtsock_address **out, virtsock_error *err);
 
@@ -300,9 +301,10 @@ VIRTSOCK_API virtsock_status virtsock_stream_get(const virtsock_stream *stream, 
 
 /* --- Listeners ------------------------------------------------------------------------------------------------------ */
 
-/* Listens. A UNIX socket is 0600 from birth (SOCKET_MODE); a stale one at the path is replaced, anything else is IN_USE; the directory must
- * be readable, for its lock. UNSUPPORTED: a rule that the transport cannot check. fd:// adopts a listening socket. Does not block
- * but for the directory's lock, one second at most. */
+/* Listens; for the guest of a multiplexer at PATH_PORT, for HyperKit's at DIRECTORY/CID.PORT. A UNIX socket is 0600 from birth
+ * (SOCKET_MODE); a stale one at the path is replaced, anything else is IN_USE; the directory must be readable, for its lock. UNSUPPORTED:
+ * a rule that the transport cannot check. fd:// adopts a listening socket. Does not block but for the directory's lock, one second at
+ * most. */
 VIRTSOCK_API virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address *address, const virtsock_options *options,
                                              virtsock_error *err);
 

@@ -30,14 +30,14 @@ const char *vs_os_advice(const char *op, virtsock_scheme scheme, int os_code);
 
 /* --- Sockets --------------------------------------------------------------------------------------------------------- */
 
-enum vs_family { VS_FAMILY_OTHER, VS_FAMILY_UNIX, VS_FAMILY_VSOCK, VS_FAMILY_INET };
+enum vs_family { VS_FAMILY_OTHER, VS_FAMILY_UNIX, VS_FAMILY_VSOCK, VS_FAMILY_INET, VS_FAMILY_INET6 };
 
 /* One end, as the system has it, in terms that transports understand. */
 struct vs_end {
     enum vs_family family;
-    uint32_t       cid, port;           /* VSOCK */
+    uint32_t       cid, port;           /* VSOCK; port: INET as well */
     bool           to_host;
-    char           path[256];           /* UNIX; "" where it is unnamed. Ends in a NUL */
+    char           path[256];           /* UNIX; "" where it is unnamed. INET: the address as text. Ends in a NUL */
 };
 
 /* The longest path of a UNIX socket, without its NUL. */
@@ -51,11 +51,11 @@ int vs_connect(virtsock_fd fd, const struct vs_end *to);
 bool vs_nobody_listens(int os_code);
 /* 0: connected; VS_PENDING; or the code it failed with. */
 int vs_connect_result(virtsock_fd fd);
-/* The port that was chosen is what vs_local_end tells. */
+/* The port that was chosen is what vs_local_end tells. INET: one that connections of the past still hold will do. */
 int vs_bind(virtsock_fd fd, const struct vs_end *at);
 int vs_listen(virtsock_fd fd, int backlog);
 /* A new stream: blocking, not inherited. VS_EMPTY: nobody waits; VS_LEFT: a client that left before. Never blocks. from is filled. */
-int vs_accept(virtsock_fd fd, virtsock_fd *out, struct vs_end *from);
+int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs_end *from);
 int vs_local_end(virtsock_fd fd, struct vs_end *end);
 int vs_peer_end(virtsock_fd fd, struct vs_end *end);
 int vs_set_blocking(virtsock_fd fd, bool blocking);
@@ -76,7 +76,7 @@ struct vs_socket_kind {
 };
 int vs_socket_kind(virtsock_fd fd, struct vs_socket_kind *kind);
 
-/* Settings of a socket. vsock: level AF_VSOCK; UNIX: SO_SNDBUF and SO_RCVBUF. */
+/* Settings of a socket. vsock: level AF_VSOCK; others: SO_SNDBUF and SO_RCVBUF. */
 int vs_set_buffers(virtsock_fd fd, enum vs_family family, int64_t min, int64_t size, int64_t max);     /* 0: leave */
 int vs_get_buffer(virtsock_fd fd, enum vs_family family, int64_t *size);
 int vs_set_vsock_connect_timeout(virtsock_fd fd, int64_t ms);

@@ -11,9 +11,11 @@
 #define ANY VIRTSOCK_SCHEME_NONE
 #define VSOCK VIRTSOCK_SCHEME_VSOCK
 #define UNIX VIRTSOCK_SCHEME_UNIX
+#define MUX VIRTSOCK_SCHEME_MUX
 #define ROW(op, scheme, code, status, cause, advice) { op, scheme, code, VIRTSOCK_E_##status, cause " (" #code ")", advice }
 
 #define MODULES "load vhost_vsock on the host, vmw_vsock_virtio_transport (or hv_sock) in the guest, vsock_loopback for CID 1"
+#define GUEST "start the service in the guest; while it boots, wait for it (option WAIT, --wait)"
 #define SECCOMP "a container's seccomp profile may forbid AF_VSOCK: allow socket(AF_VSOCK) in a custom profile; no module is missing"
 
 static const struct row {
@@ -25,7 +27,10 @@ static const struct row {
 } rows[] = {
     ROW("connect", VSOCK, ECONNRESET, REFUSED, "nobody listens on that port of the peer",
         "start the service in the peer; while it boots, wait for it (option WAIT, --wait)"),
+    ROW("connect", MUX, ECONNRESET, REFUSED, "the multiplexer hung up: nobody listens on that port of the guest", GUEST),
     ROW("connect", ANY, ECONNRESET, REFUSED, "the peer closed the connection at once", "see whether the service runs, then try again"),
+    ROW("connect", MUX, EPIPE, REFUSED, "the multiplexer hung up at once", GUEST),
+    ROW("connect", UNIX, EPIPE, REFUSED, "the hypervisor hung up at once", "see whether its VM runs"),
     ROW("connect", UNIX, ECONNREFUSED, REFUSED, "nobody listens on that socket any more",
         "its program has ended: start it again, or wait for it (option WAIT, --wait)"),
     ROW("connect", ANY, ECONNREFUSED, REFUSED, "nobody listens there", "start the service, or wait for it (option WAIT, --wait)"),
@@ -46,11 +51,13 @@ static const struct row {
     ROW("connect", VSOCK, EINVAL, INVALID, "not an address that can be connected to", "CID and port must name one peer, and not be `any`"),
     ROW("listen", VSOCK, EADDRNOTAVAIL, UNREACHABLE, "that CID is not this machine's",
         "listen on any CID (vsock://:PORT) and choose peers with rules; CID 1 needs the module vsock_loopback"),
+    ROW("listen", ANY, EADDRNOTAVAIL, UNREACHABLE, "that address is not this machine's", "listen on 127.0.0.1, or on 0.0.0.0 for every interface"),
     ROW("listen", VSOCK, EADDRINUSE, IN_USE, "somebody listens on that port", "choose another port, or end the other listener"),
     ROW("listen", UNIX, EADDRINUSE, IN_USE, "somebody listens there, or what stands there is no stale socket",
         "choose another path, or end the other listener"),
     ROW("listen", VSOCK, EACCES, DENIED, "ports below 1024 need CAP_NET_BIND_SERVICE", "choose a port from 1024, or grant the capability"),
     ROW("listen", UNIX, EACCES, DENIED, "the directory may not be read or written", "choose a directory that this user may read and write"),
+    ROW("listen", UNIX, EROFS, DENIED, "the file system is read-only", "choose a directory that may be written"),
     ROW("listen", UNIX, ENOENT, NOT_FOUND, "no such directory", "make the directory first"),
     ROW("listen", UNIX, ENOTDIR, NOT_FOUND, "a part of the path is no directory", "mend the path"),
     ROW("accept", ANY, EPERM, SYSTEM, "the system forbade it", "see the system's security policy"),
@@ -96,11 +103,17 @@ static const struct row {
     ROW(NULL, ANY, EFAULT, INVALID, "not memory of this process", NULL),
 };
 
+/* Multiplexers stand on UNIX sockets. */
+static bool is_for(const struct row *row, virtsock_scheme scheme)
+{
+    return row->scheme == ANY || row->scheme == scheme
+           || (row->scheme == UNIX && (scheme == VIRTSOCK_SCHEME_MUX || scheme == VIRTSOCK_SCHEME_HYPERKIT));
+}
+
 static const struct row *row_of(const char *op, virtsock_scheme scheme, int code)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (rows[i].code == code && (rows[i].scheme == ANY || rows[i].scheme == scheme)
-            && (rows[i].op == NULL || strcmp(rows[i].op, op) == 0))
+        if (rows[i].code == code && is_for(&rows[i], scheme) && (rows[i].op == NULL || strcmp(rows[i].op, op) == 0))
             return &rows[i];
     return NULL;
 }

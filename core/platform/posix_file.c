@@ -19,6 +19,17 @@
 
 /* --- Names in the file system --------------------------------------------------------------------------------------------------- */
 
+/* A file system behind a network or a program may be interrupted here. */
+static int open_file(const char *path, int flags)
+{
+    int fd;
+
+    do
+        fd = open(path, flags | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 int vs_lock_directory(virtsock_fd *out, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -32,7 +43,7 @@ int vs_lock_directory(virtsock_fd *out, const char *path)
         memcpy(directory, path, n);
         directory[n] = '\0';
     }
-    if ((fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+    if ((fd = open_file(directory, O_RDONLY | O_DIRECTORY)) < 0)
         return errno;
     for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
         if (tries == 200 || (errno != EWOULDBLOCK && errno != EINTR)) {
@@ -76,7 +87,7 @@ int vs_set_mode_after(const char *path, const struct vs_file_id *id, uint32_t mo
 {
     char        name[32];
     struct stat file;
-    int         fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), code = 0;
+    int         fd = open_file(path, O_PATH | O_NOFOLLOW), code = 0;
 
     if (fd < 0)
         return errno;
@@ -93,7 +104,7 @@ int vs_set_mode_after(const char *path, const struct vs_file_id *id, uint32_t mo
 
 int vs_local_cid(uint32_t *cid)
 {
-    int          fd = open("/dev/vsock", O_RDONLY | O_CLOEXEC), code = 0;
+    int          fd = open_file("/dev/vsock", O_RDONLY), code = 0;
     unsigned int value = 0;
 
     if (fd < 0)

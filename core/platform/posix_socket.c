@@ -4,12 +4,15 @@
  * and AF_VSOCK differ here in what a code means while connecting; above, they do not.
  */
 #define _GNU_SOURCE             /* accept4, struct ucred */
+#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -34,20 +37,34 @@ struct vm_address {
 _Static_assert(sizeof(struct vm_address) == 16, "struct sockaddr_vm is 16 bytes");
 
 union any_address {
-    struct sockaddr    any;
-    struct sockaddr_un un;
-    struct vm_address  vm;
+    struct sockaddr     any;
+    struct sockaddr_un  un;
+    struct vm_address   vm;
+    struct sockaddr_in  in;
+    struct sockaddr_in6 in6;
 };
 
 const size_t vs_path_max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
 /* --- Addresses of ends ------------------------------------------------------------------------------------------------------ */
 
+static int to_inet(union any_address *out, socklen_t *length, const struct vs_end *end)
+{
+    const bool six = end->family == VS_FAMILY_INET6;
+
+    out->any.sa_family = six ? AF_INET6 : AF_INET;
+    *(six ? &out->in6.sin6_port : &out->in.sin_port) = htons((uint16_t)end->port);
+    *length = six ? sizeof out->in6 : sizeof out->in;
+    return inet_pton(out->any.sa_family, end->path, six ? (void *)&out->in6.sin6_addr : &out->in.sin_addr) == 1 ? 0 : EINVAL;
+}
+
 static int to_system(union any_address *out, socklen_t *length, const struct vs_end *end)
 {
     size_t n = strlen(end->path);
 
     memset(out, 0, sizeof *out);
+    if (end->family == VS_FAMILY_INET || end->family == VS_FAMILY_INET6)
+        return to_inet(out, length, end);
     if (end->family == VS_FAMILY_VSOCK) {
         out->vm.family = VM_AF_VSOCK;
         out->vm.cid = end->cid;
@@ -77,8 +94,14 @@ static void from_system(struct vs_end *end, const union any_address *from, sockl
         end->family = VS_FAMILY_UNIX;
         if (n > 0 && n <= vs_path_max + 1)      /* an abstract name begins with a NUL: "" as well */
             memcpy(end->path, from->un.sun_path, n);
-    } else if (length >= sizeof from->any.sa_family && (from->any.sa_family == AF_INET || from->any.sa_family == AF_INET6)) {
+    } else if (length >= sizeof from->in && from->any.sa_family == AF_INET) {
         end->family = VS_FAMILY_INET;
+        end->port = ntohs(from->in.sin_port);
+        inet_ntop(AF_INET, &from->in.sin_addr, end->path, sizeof end->path);
+    } else if (length >= sizeof from->in6 && from->any.sa_family == AF_INET6) {
+        end->family = VS_FAMILY_INET6;
+        end->port = ntohs(from->in6.sin6_port);
+        inet_ntop(AF_INET6, &from->in6.sin6_addr, end->path, sizeof end->path);
     }
 }
 
@@ -86,14 +109,19 @@ static void from_system(struct vs_end *end, const union any_address *from, sockl
 
 int vs_socket(virtsock_fd *out, enum vs_family family, int type)
 {
-    int fd = socket(family == VS_FAMILY_VSOCK ? VM_AF_VSOCK : AF_UNIX,
-                    (type == VIRTSOCK_TYPE_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    static const int families[] = {
+        [VS_FAMILY_UNIX] = AF_UNIX, [VS_FAMILY_VSOCK] = VM_AF_VSOCK, [VS_FAMILY_INET] = AF_INET, [VS_FAMILY_INET6] = AF_INET6,
+    };
+    const int inet = family == VS_FAMILY_INET || family == VS_FAMILY_INET6, on = 1;
+    int       fd = socket(families[family], (type == VIRTSOCK_TYPE_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     *out = fd;
-    return fd < 0 ? errno : 0;
+    if (fd < 0)
+        return errno;
+    return inet && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ? errno : 0;
 }
 
-/* AF_UNIX: EAGAIN is a full backlog, which no poll sees the end of, and EINTR means nothing has begun. AF_VSOCK: after EINTR it goes on
+/* AF_UNIX: EAGAIN is a full backlog, which no poll sees the end of, and after EINTR nothing has begun. AF_VSOCK: after EINTR it goes on
  * by itself, and a second connect() would be a second connection. */
 int vs_connect(virtsock_fd fd, const struct vs_end *to)
 {
@@ -103,11 +131,12 @@ int vs_connect(virtsock_fd fd, const struct vs_end *to)
 
     if (code != 0)
         return code;
-    if (connect((int)fd, &address.any, length) == 0)
-        return 0;
+    do
+        code = connect((int)fd, &address.any, length) == 0 ? 0 : errno;
+    while (code == EINTR && to->family == VS_FAMILY_UNIX);
     if (to->family == VS_FAMILY_UNIX)
-        return errno == EAGAIN || errno == EINTR ? VS_FULL : errno;
-    return errno == EINPROGRESS || errno == EINTR ? VS_PENDING : errno;
+        return code == EAGAIN ? VS_FULL : code;
+    return code == EINPROGRESS || code == EINTR ? VS_PENDING : code;
 }
 
 bool vs_nobody_listens(int os_code)
@@ -130,10 +159,12 @@ int vs_bind(virtsock_fd fd, const struct vs_end *at)
 {
     union any_address address;
     socklen_t         length;
-    int               code = to_system(&address, &length, at);
+    int               code = to_system(&address, &length, at), on = 1;
 
     if (code != 0)
         return code;
+    if (at->family != VS_FAMILY_UNIX && at->family != VS_FAMILY_VSOCK && setsockopt((int)fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+        return errno;
     return bind((int)fd, &address.any, length) != 0 ? errno : 0;
 }
 
@@ -142,22 +173,24 @@ int vs_listen(virtsock_fd fd, int backlog)
     return listen((int)fd, backlog) != 0 ? errno : 0;
 }
 
-/* An AF_VSOCK accept of nothing sleeps for a tick even when it is non-blocking (4 ms, Linux 6.1), so poll first. ETIMEDOUT: Hyper-V. */
-int vs_accept(virtsock_fd fd, virtsock_fd *out, struct vs_end *from)
+/* An AF_VSOCK accept of nothing sleeps for a tick even when it is non-blocking (4 ms, Linux 6.1), so poll first. ETIMEDOUT: Hyper-V.
+ * Linux gives errors that TCP had on the new connection as the call's own: accept(2). */
+int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs_end *from)
 {
     union any_address address = { .any = { 0 } };
     socklen_t         length = sizeof address;
     struct pollfd     p = { (int)fd, POLLIN, 0 };
     int               accepted;
 
-    if (poll(&p, 1, 0) == 0)
+    if (family == VS_FAMILY_VSOCK && poll(&p, 1, 0) == 0)
         return VS_EMPTY;
     accepted = accept4((int)fd, &address.any, &length, SOCK_CLOEXEC);
     *out = accepted;
     if (accepted < 0) {
         if (errno == EAGAIN || errno == EINTR)
             return VS_EMPTY;
-        return errno == ECONNABORTED || errno == EPROTO || errno == ETIMEDOUT || errno == ECONNRESET ? VS_LEFT : errno;
+        return errno == ECONNABORTED || errno == EPROTO || errno == ETIMEDOUT || errno == ECONNRESET || errno == EHOSTUNREACH
+                       || errno == ENETUNREACH || errno == ENETDOWN ? VS_LEFT : errno;
     }
     from_system(from, &address, length);
     return 0;
@@ -187,11 +220,9 @@ int vs_peer_end(virtsock_fd fd, struct vs_end *end)
 
 int vs_set_blocking(virtsock_fd fd, bool blocking)
 {
-    int flags = fcntl((int)fd, F_GETFL);
+    int on = !blocking;
 
-    if (flags < 0 || fcntl((int)fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) != 0)
-        return errno;
-    return 0;
+    return ioctl((int)fd, FIONBIO, &on) != 0 ? errno : 0;
 }
 
 int vs_shutdown(virtsock_fd fd, int how)
@@ -254,7 +285,7 @@ int vs_set_buffers(virtsock_fd fd, enum vs_family family, int64_t min, int64_t s
 {
     int code = 0;
 
-    if (family == VS_FAMILY_UNIX) {
+    if (family != VS_FAMILY_VSOCK) {
         if (size != 0 && (code = set_size(fd, SOL_SOCKET, SO_SNDBUF, size)) == 0)
             code = set_size(fd, SOL_SOCKET, SO_RCVBUF, size);
         return code;

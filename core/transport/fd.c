@@ -60,6 +60,7 @@ static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *a
 const struct vs_transport vs_fd = {
     .name = "fd",
     .family = VS_FAMILY_OTHER,
+    .seqpacket = true,
     .rules = VS_RULE_BIT(VS_RULE_CID) | VS_RULE_BIT(VS_RULE_LOCAL) | VS_RULE_BIT(VS_RULE_UID) | VS_RULE_BIT(VS_RULE_SELF) | VS_RULE_PRIVILEGED,
     .connect = connect_step,
     .listen = listen_at,

@@ -7,26 +7,20 @@
 #include "transport/transport.h"
 
 static const struct vs_transport *const transports[] = {
-    [VIRTSOCK_SCHEME_VSOCK] = &vs_vsock,
-    [VIRTSOCK_SCHEME_UNIX]  = &vs_unix,
-    [VIRTSOCK_SCHEME_FD]    = &vs_fd,
-};
-
-static const char *const reasons[] = {
-    [VIRTSOCK_SCHEME_NONE]     = "no such scheme",
-    [VIRTSOCK_SCHEME_HYPERV]   = "Hyper-V sockets are for Windows, which this version does not run on; a Linux guest writes vsock://host:PORT",
-    [VIRTSOCK_SCHEME_HYPERKIT] = "this version has no hyperkit transport",
-    [VIRTSOCK_SCHEME_MUX]      = "this version has no vsock-mux transport",
-    [VIRTSOCK_SCHEME_TCP]      = "this version has no tcp transport",
+    [VIRTSOCK_SCHEME_VSOCK]    = &vs_vsock,
+    [VIRTSOCK_SCHEME_HYPERKIT] = &vs_hyperkit,
+    [VIRTSOCK_SCHEME_MUX]      = &vs_mux,
+    [VIRTSOCK_SCHEME_UNIX]     = &vs_unix,
+    [VIRTSOCK_SCHEME_TCP]      = &vs_tcp,
+    [VIRTSOCK_SCHEME_FD]       = &vs_fd,
 };
 
 const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cause *why)
 {
-    const size_t known = sizeof transports / sizeof transports[0];
-
-    if (scheme > 0 && (size_t)scheme < known && transports[scheme] != NULL)
+    if (scheme > 0 && (size_t)scheme < sizeof transports / sizeof transports[0] && transports[scheme] != NULL)
         return transports[scheme];
-    vs_because(why, VIRTSOCK_E_UNSUPPORTED, scheme > 0 && (size_t)scheme < known ? reasons[scheme] : reasons[VIRTSOCK_SCHEME_NONE]);
+    vs_because(why, VIRTSOCK_E_UNSUPPORTED, scheme != VIRTSOCK_SCHEME_HYPERV ? "no such scheme" :
+               "Hyper-V sockets are for Windows, which this version does not run on; a Linux guest writes vsock://host:PORT");
     return NULL;
 }
 
@@ -35,7 +29,8 @@ virtsock_scheme vs_scheme_of(enum vs_family family)
     switch (family) {
     case VS_FAMILY_UNIX:  return VIRTSOCK_SCHEME_UNIX;
     case VS_FAMILY_VSOCK: return VIRTSOCK_SCHEME_VSOCK;
-    case VS_FAMILY_INET:  return VIRTSOCK_SCHEME_TCP;
+    case VS_FAMILY_INET:
+    case VS_FAMILY_INET6: return VIRTSOCK_SCHEME_TCP;
     default:              return VIRTSOCK_SCHEME_NONE;
     }
 }
@@ -54,12 +49,16 @@ const struct vs_transport *vs_transport_for(const virtsock_address *address, con
         vs_refuse(err, op, address, VIRTSOCK_E_UNSUPPORTED, "no transport has datagrams: use type=stream or type=seqpacket");
         return NULL;
     }
+    if (address->type == VIRTSOCK_TYPE_SEQPACKET && !t->seqpacket) {
+        vs_refuse(err, op, address, VIRTSOCK_E_UNSUPPORTED, "this transport carries streams alone: leave type=seqpacket out");
+        return NULL;
+    }
     if (address->half_close == VIRTSOCK_HALF_CLOSE_FRAMED) {
         vs_refuse(err, op, address, VIRTSOCK_E_UNSUPPORTED, "this version has no framed half-close");
         return NULL;
     }
     odd = vs_options_set_mask(options) & ~(t->options | VS_OPTIONS_COMMON);
-    for (int option = 1; option < VS_OPTIONS_END; option++) {
+    for (int option = 1; odd != 0 && option < VS_OPTIONS_END; option++) {
         char text[80];
 
         if ((odd >> option & 1) == 0)
@@ -69,4 +68,41 @@ const struct vs_transport *vs_transport_for(const virtsock_address *address, con
         return NULL;
     }
     return t;
+}
+
+virtsock_status vs_ask(struct vs_attempt *a, size_t size, struct vs_cause *why)
+{
+    int64_t n = vs_send(a->fd, a->line, size, false);
+
+    if (n == (int64_t)size)
+        return VIRTSOCK_OK;
+    if (n >= 0 || vs_would_block((int)-n))
+        return vs_because(why, VIRTSOCK_E_REFUSED, "the request did not leave in one piece");
+    return vs_os_cause(why, "connect", a->address->scheme, (int)-n);
+}
+
+virtsock_status vs_connected(struct vs_attempt *a, int code, struct vs_cause *why)
+{
+    if (code == VS_PENDING) {
+        a->events = VIRTSOCK_WANT_SEND;
+        a->again_at = VS_FOREVER;
+        return VIRTSOCK_E_AGAIN;
+    }
+    if (code == 0)
+        code = vs_set_blocking(a->fd, true);
+    return code == 0 ? VIRTSOCK_OK : vs_os_cause(why, "connect", a->address->scheme, code);
+}
+
+virtsock_status vs_listening(struct vs_bound *out, const struct vs_end *at, int code, virtsock_scheme scheme, const virtsock_options *options,
+                             struct vs_cause *why)
+{
+    if (code == 0)
+        code = vs_bind(out->fd, at);
+    if (code == 0)
+        code = vs_listen(out->fd, (int)vs_option(options, VIRTSOCK_OPTION_BACKLOG, VS_BACKLOG));
+    if (code == 0)
+        return VIRTSOCK_OK;
+    if (out->fd >= 0)
+        vs_close(out->fd);
+    return vs_os_cause(why, "listen", scheme, code);
 }

@@ -7,26 +7,33 @@
 #define VS_TRANSPORT_H
 
 #include "platform/platform.h"
+#include "transport/handshake.h"
 
 /* One attempt to connect. The edge owns all of it and closes fd; a transport fills it in, step by step. */
 struct vs_attempt {
     const virtsock_address *address;
     const virtsock_options *options;
     int64_t     timeout_ms;             /* of the attempt, for systems that have a limit of their own; -1 for ever, 0 the system's */
+    int64_t     until;                  /* the edge gives it up then; a transport with a default of its own brings it forward, once */
     virtsock_fd fd;                     /* -1 before the first step */
     int         events;                 /* after AGAIN: what to wait for on fd (VIRTSOCK_WANT_); 0: time alone */
     int64_t     again_at;               /* after AGAIN: step then, whatever happened; VS_FOREVER: no need */
+    bool        asked;                  /* a handshake's request has left */
+    size_t      heard;                  /* bytes of the answer, in line */
+    char        line[VS_LINE_MAX];
 };
 
 /* A listening socket. */
 struct vs_bound {
     virtsock_fd       fd;
-    struct vs_file_id file;             /* of the path that was made; 0, 0: none */
+    struct vs_end     at;               /* UNIX: the path that was made, */
+    struct vs_file_id file;             /* and which file it is */
 };
 
 struct vs_transport {
     const char    *name;
     enum vs_family family;              /* of its sockets; OTHER: any */
+    bool           seqpacket;           /* it has sockets of that type */
 
     /* Bit n: this transport has a use for option n. */
     uint32_t options;
@@ -45,9 +52,9 @@ struct vs_transport {
     virtsock_status (*listen)(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why);
 
     /* Takes away what listen made besides the socket. NULL: nothing. */
-    void (*unlisten)(const struct vs_bound *bound, const virtsock_address *address);
+    void (*unlisten)(const struct vs_bound *bound);
 
-    /* The address of an end; type as in VIRTSOCK_TYPE_. NOT_FOUND: it has none. */
+    /* The address of an end; type as in VIRTSOCK_TYPE_. NOT_FOUND: it has none. NULL: ends have none. */
     virtsock_status (*address_of)(virtsock_address **out, const struct vs_end *end, int type);
 };
 
@@ -55,7 +62,7 @@ struct vs_transport {
 #define VS_RULE_PRIVILEGED (UINT32_C(1) << 31)
 #define VS_OPTION_BIT(option) (UINT32_C(1) << (option))
 
-extern const struct vs_transport vs_vsock, vs_unix, vs_fd;
+extern const struct vs_transport vs_vsock, vs_hyperkit, vs_mux, vs_unix, vs_tcp, vs_fd;
 
 /* Options that the edge takes care of, for every transport. */
 #define VS_OPTIONS_COMMON                                                                                       \
@@ -70,6 +77,23 @@ const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cau
 
 /* The same for an address about to be used with these options; NULL, with err filled, where the transport lacks something. */
 const struct vs_transport *vs_transport_for(const virtsock_address *address, const virtsock_options *options, const char *op, virtsock_error *err);
+
+/* Sends the request that is in line, in one send: multiplexers read it once. REFUSED where it would leave in pieces. */
+virtsock_status vs_ask(struct vs_attempt *attempt, size_t size, struct vs_cause *why);
+
+/* What a system's code (0, VS_PENDING, or a failure) makes of an attempt. */
+virtsock_status vs_connected(struct vs_attempt *attempt, int code, struct vs_cause *why);
+
+/* Binds and listens with a socket that was made, or not, with that code: as a member of vs_transport. */
+virtsock_status vs_listening(struct vs_bound *out, const struct vs_end *at, int code, virtsock_scheme scheme, const virtsock_options *options,
+                             struct vs_cause *why);
+
+/* UNIX sockets by path, for the transports that stand on them. The path is that of an address with a tail. NAME_TOO_LONG. */
+virtsock_status vs_unix_end(struct vs_end *end, const virtsock_address *address, const char *tail, struct vs_cause *why);
+/* As members of vs_transport. */
+virtsock_status vs_unix_connect(struct vs_attempt *attempt, const struct vs_end *to, struct vs_cause *why);
+virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options, struct vs_cause *why);
+void vs_unix_unlisten(const struct vs_bound *bound);
 
 /* Sees whether a descriptor is a socket that can be adopted, as a stream or as a listener. Changes nothing. */
 virtsock_status vs_adoptable(virtsock_fd fd, bool listener, struct vs_socket_kind *kind, struct vs_cause *why);

@@ -9,27 +9,22 @@
 
 #define FULL_BACKLOG_MS 5               /* nothing tells when there is room: look again so often */
 
-static virtsock_status os_cause(struct vs_cause *why, const char *op, int code)
+static virtsock_status os_cause(struct vs_cause *why, int code)
 {
-    return vs_os_cause(why, op, VIRTSOCK_SCHEME_UNIX, code);
+    return vs_os_cause(why, "listen", VIRTSOCK_SCHEME_UNIX, code);
 }
 
-/* False: it does not fit. */
-static bool end_of(struct vs_end *end, const virtsock_address *address)
+virtsock_status vs_unix_end(struct vs_end *end, const virtsock_address *address, const char *tail, struct vs_cause *why)
 {
-    size_t n = strlen(address->text);
+    size_t n = strlen(address->text), more = strlen(tail) + 1;
 
-    if (n > vs_path_max)
-        return false;
     memset(end, 0, sizeof *end);
+    if (n + more > vs_path_max + 1)
+        return vs_because(why, VIRTSOCK_E_NAME_TOO_LONG, "the path does not fit a socket address, which takes 107 bytes");
     end->family = VS_FAMILY_UNIX;
-    memcpy(end->path, address->text, n + 1);
-    return true;
-}
-
-static virtsock_status too_long(struct vs_cause *why)
-{
-    return vs_because(why, VIRTSOCK_E_NAME_TOO_LONG, "the path does not fit a socket address, which takes 107 bytes");
+    memcpy(end->path, address->text, n);
+    memcpy(end->path + n, tail, more);
+    return VIRTSOCK_OK;
 }
 
 static int set_buffer(virtsock_fd fd, const virtsock_options *options)
@@ -37,26 +32,33 @@ static int set_buffer(virtsock_fd fd, const virtsock_options *options)
     return vs_set_buffers(fd, VS_FAMILY_UNIX, 0, vs_option(options, VIRTSOCK_OPTION_BUFFER_SIZE, 0), 0);
 }
 
-static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
-{
-    struct vs_end to;
-    int           code = 0;
+/* --- Connecting -------------------------------------------------------------------------------------------------------------- */
 
-    if (!end_of(&to, a->address))
-        return too_long(why);
+virtsock_status vs_unix_connect(struct vs_attempt *a, const struct vs_end *to, struct vs_cause *why)
+{
+    int code = 0;
+
     if (a->fd < 0 && (code = vs_socket(&a->fd, VS_FAMILY_UNIX, a->address->type)) == 0)
         code = set_buffer(a->fd, a->options);
     if (code == 0)
-        code = vs_connect(a->fd, &to);
-    if (code == VS_FULL) {
-        a->events = 0;
-        a->again_at = vs_now_ms() + FULL_BACKLOG_MS;
-        return VIRTSOCK_E_AGAIN;
-    }
-    if (code == 0)
-        code = vs_set_blocking(a->fd, true);
-    return code == 0 ? VIRTSOCK_OK : os_cause(why, "connect", code);
+        code = vs_connect(a->fd, to);
+    if (code != VS_FULL)
+        return vs_connected(a, code, why);
+    a->events = 0;
+    a->again_at = vs_now_ms() + FULL_BACKLOG_MS;
+    return VIRTSOCK_E_AGAIN;
 }
+
+static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
+{
+    struct vs_end to;
+
+    if (vs_unix_end(&to, a->address, "", why) != VIRTSOCK_OK)
+        return why->status;
+    return vs_unix_connect(a, &to, why);
+}
+
+/* --- Listening --------------------------------------------------------------------------------------------------------------- */
 
 /* Makes way at the path, under the directory's lock: a socket to which a connection is refused has no listener any more. */
 static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cause *why)
@@ -67,19 +69,19 @@ static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cau
     int               code = vs_file_at(at->path, &what, &id);
 
     if (code != 0)
-        return os_cause(why, "listen", code);
+        return os_cause(why, code);
     if (what == VS_FILE_NONE)
         return VIRTSOCK_OK;
     if (what != VS_FILE_SOCKET)
         return vs_because(why, VIRTSOCK_E_IN_USE, "what stands at that path is no socket, and is left alone");
     if ((code = vs_socket(&probe, VS_FAMILY_UNIX, type)) != 0)
-        return os_cause(why, "listen", code);
+        return os_cause(why, code);
     code = vs_connect(probe, at);
     vs_close(probe);
     if (!vs_nobody_listens(code))
         return vs_because(why, VIRTSOCK_E_IN_USE, "somebody listens on that socket");
     code = vs_remove(at->path);
-    return code == 0 ? VIRTSOCK_OK : os_cause(why, "listen", code);
+    return code == 0 ? VIRTSOCK_OK : os_cause(why, code);
 }
 
 static int bind_at(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options)
@@ -98,20 +100,18 @@ static int bind_at(struct vs_bound *out, const struct vs_end *at, int type, cons
     return code;
 }
 
-static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
+virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options, struct vs_cause *why)
 {
     virtsock_fd     lock;
     virtsock_status status;
-    struct vs_end   at;
     int             code;
 
-    if (!end_of(&at, address))
-        return too_long(why);
-    if ((code = vs_lock_directory(&lock, at.path)) != 0)
-        return os_cause(why, "listen", code);
-    status = make_way(&at, address->type, why);
-    if (status == VIRTSOCK_OK && (code = bind_at(out, &at, address->type, options)) != 0) {
-        status = os_cause(why, "listen", code);
+    if ((code = vs_lock_directory(&lock, at->path)) != 0)
+        return os_cause(why, code);
+    out->at = *at;
+    status = make_way(at, type, why);
+    if (status == VIRTSOCK_OK && (code = bind_at(out, at, type, options)) != 0) {
+        status = os_cause(why, code);
         if (out->fd >= 0)
             vs_close(out->fd);
     }
@@ -120,18 +120,27 @@ static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *a
 }
 
 /* If the lock cannot be had the file stays: the next listener finds it stale. */
-static void unlisten(const struct vs_bound *bound, const virtsock_address *address)
+void vs_unix_unlisten(const struct vs_bound *bound)
 {
+    const char       *path = bound->at.path;
     enum vs_file      what;
     struct vs_file_id id;
     virtsock_fd       lock;
 
-    if (vs_lock_directory(&lock, address->text) != 0)
+    if (vs_lock_directory(&lock, path) != 0)
         return;
-    if (vs_file_at(address->text, &what, &id) == 0 && what == VS_FILE_SOCKET && id.device == bound->file.device
-        && id.inode == bound->file.inode)
-        vs_remove(address->text);
+    if (vs_file_at(path, &what, &id) == 0 && what == VS_FILE_SOCKET && id.device == bound->file.device && id.inode == bound->file.inode)
+        vs_remove(path);
     vs_close(lock);
+}
+
+static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
+{
+    struct vs_end at;
+
+    if (vs_unix_end(&at, address, "", why) != VIRTSOCK_OK)
+        return why->status;
+    return vs_unix_listen(out, &at, address->type, options, why);
 }
 
 static virtsock_status address_of(virtsock_address **out, const struct vs_end *end, int type)
@@ -150,10 +159,11 @@ static virtsock_status address_of(virtsock_address **out, const struct vs_end *e
 const struct vs_transport vs_unix = {
     .name = "unix",
     .family = VS_FAMILY_UNIX,
+    .seqpacket = true,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE),
     .rules = VS_RULE_BIT(VS_RULE_UID) | VS_RULE_BIT(VS_RULE_SELF) | VS_RULE_BIT(VS_RULE_LOCAL),
     .connect = connect_step,
     .listen = listen_at,
-    .unlisten = unlisten,
+    .unlisten = vs_unix_unlisten,
     .address_of = address_of,
 };

@@ -43,25 +43,13 @@ static int set_timer(const struct vs_attempt *a)
     return vs_set_vsock_connect_timeout(a->fd, a->timeout_ms < 0 ? (int64_t)INT32_MAX * 1000 : a->timeout_ms + 1000);
 }
 
-static virtsock_status connected(struct vs_attempt *a, int code, struct vs_cause *why)
-{
-    if (code == VS_PENDING) {
-        a->events = VIRTSOCK_WANT_SEND;
-        a->again_at = VS_FOREVER;
-        return VIRTSOCK_E_AGAIN;
-    }
-    if (code == 0)
-        code = vs_set_blocking(a->fd, true);
-    return code == 0 ? VIRTSOCK_OK : vs_os_cause(why, "connect", VIRTSOCK_SCHEME_VSOCK, code);
-}
-
 static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
 {
     struct vs_end to = end_of(a->address);
     int           code;
 
     if (a->fd >= 0)
-        return connected(a, vs_connect_result(a->fd), why);
+        return vs_connected(a, vs_connect_result(a->fd), why);
     if (to.cid == VIRTSOCK_CID_ANY || to.port == VIRTSOCK_PORT_ANY)
         return vs_because(why, VIRTSOCK_E_INVALID, "`any` is for listening: a connection needs one CID and one port");
     code = vs_socket(&a->fd, VS_FAMILY_VSOCK, a->address->type);
@@ -71,7 +59,7 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
         code = set_timer(a);
     if (code == 0)
         code = vs_connect(a->fd, &to);
-    return connected(a, code, why);
+    return vs_connected(a, code, why);
 }
 
 static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
@@ -84,15 +72,7 @@ static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *a
     code = vs_socket(&out->fd, VS_FAMILY_VSOCK, address->type);
     if (code == 0)
         code = set_buffers(out->fd, options);
-    if (code == 0)
-        code = vs_bind(out->fd, &at);
-    if (code == 0)
-        code = vs_listen(out->fd, (int)vs_option(options, VIRTSOCK_OPTION_BACKLOG, VS_BACKLOG));
-    if (code == 0)
-        return VIRTSOCK_OK;
-    if (out->fd >= 0)
-        vs_close(out->fd);
-    return vs_os_cause(why, "listen", VIRTSOCK_SCHEME_VSOCK, code);
+    return vs_listening(out, &at, code, address->scheme, options, why);
 }
 
 static virtsock_status address_of(virtsock_address **out, const struct vs_end *end, int type)
@@ -107,6 +87,7 @@ static virtsock_status address_of(virtsock_address **out, const struct vs_end *e
 const struct vs_transport vs_vsock = {
     .name = "vsock",
     .family = VS_FAMILY_VSOCK,
+    .seqpacket = true,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MIN) | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MAX),
     .rules = VS_RULE_BIT(VS_RULE_CID) | VS_RULE_BIT(VS_RULE_LOCAL) | VS_RULE_PRIVILEGED,
     .supported = supported,

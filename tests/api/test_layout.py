@@ -15,6 +15,7 @@ ARROWS = [
     ("platform/platform.h", {"internal.h"}),
     ("platform/*", {"platform/platform.h"}),
     ("handle.[ch]", {"platform/platform.h", "handle.h"}),
+    ("transport/handshake.[ch]", {"internal.h", "transport/handshake.h"}),
     ("transport/*", {"platform/platform.h", "transport/*.h"}),
     ("stream.h", {"handle.h", "transport/transport.h"}),
     ("address.h", {"internal.h"}),
@@ -24,7 +25,7 @@ ARROWS = [
     ("options.c", {"internal.h"}),
     ("*.[ch]", {"stream.h", "handle.h", "transport/*.h"}),
 ]
-PURE = ("address*.c", "error.c", "guid.c", "options.c")
+PURE = ("address*.c", "error.c", "guid.c", "options.c", "transport/handshake.c")
 
 # The standard library without <errno.h>, which is the platform's, and without <threads.h>, since the core starts no thread.
 STANDARD = {"inttypes", "limits", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string"}

@@ -310,3 +310,36 @@ TEST(no_message_is_torn)
     CHECK(came == sent);
     virtsock_stream_free(s[1]);
 }
+
+static void *send_until_refused(void *argument)
+{
+    static char     data[65536];
+    virtsock_status status;
+    virtsock_error  e;
+    size_t          n;
+
+    do
+        status = virtsock_stream_send(argument, data, sizeof data, &n, 20000, &e);
+    while (status == VIRTSOCK_OK);
+    return (void *)(intptr_t)status;
+}
+
+/* A poll for room is not told of it by Linux: the send looks again each second. */
+TEST(a_send_that_waits_learns_that_nobody_receives)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        thread;
+    int64_t          start;
+    void            *status;
+
+    test_pair(s, NULL);
+    CHECK(pthread_create(&thread, NULL, send_until_refused, s[0]) == 0);
+    test_nap_ms(200);
+    start = test_ms();
+    CHECK_OK(virtsock_stream_shutdown(s[1], VIRTSOCK_SHUT_RECV, &e), e);
+    CHECK(pthread_join(thread, &status) == 0);
+    CHECK((intptr_t)status == VIRTSOCK_E_RESET && test_ms() - start < 1500 + test_late_ms());
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}

@@ -92,10 +92,10 @@ def handler(number: int, function: Callable[..., object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def fails_with(status: virtsock.Status) -> Iterator[None]:
+def fails_with(status: virtsock.Status, cause: str = "") -> Iterator[None]:
     with pytest.raises(virtsock.Error) as caught:
         yield
-    assert caught.value.status == status
+    assert caught.value.status == status and cause in str(caught.value)
 
 
 class Interrupted(Exception):

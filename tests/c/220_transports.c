@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Transports with an address of their own: tcp, and the two multiplexers against a peer that says what its script has and looks at what
+ * it is asked, written without the core's handshakes. Behaviour that all transports share is tests/contract's.
+ */
+#include "check.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define ONCE() if (strcmp(test_transport(), "unix") != 0) SKIP("has transports of its own, and runs once")
+
+/* --- A multiplexer by script ------------------------------------------------------------------------------------------------- */
+
+struct script {
+    const char *asks;                   /* all that the first receive must give */
+    const char *says;                   /* then; NULL: silence until the client ends */
+    size_t      size;                   /* of it; 0: its length */
+    int         digits;                 /* more, after it */
+    bool        drips;                  /* byte by byte */
+    bool        ends;                   /* hangs up then */
+    bool        resets;                 /* hangs up with the request unread */
+    int         refusals;               /* connections hung up on before */
+};
+
+struct mux {
+    struct script script;
+    pthread_t     thread;
+    int           fd;
+    char          path[108], heard[64];
+    size_t        heard_size;
+};
+
+static void say(int fd, const struct script *s)
+{
+    size_t size = s->size != 0 ? s->size : strlen(s->says);
+
+    for (size_t at = 0; at < size; at += s->drips ? 1 : size) {
+        if (send(fd, s->says + at, s->drips ? 1 : size, MSG_NOSIGNAL) < 0)
+            return;
+        if (s->drips)
+            test_nap_ms(2);
+    }
+    for (int i = 0; i < s->digits; i++)
+        if (send(fd, "7", 1, MSG_NOSIGNAL) < 0)
+            return;
+}
+
+static void *serve(void *argument)
+{
+    struct mux *m = argument;
+    char        rest[64];
+
+    for (int i = 0; i <= m->script.refusals; i++) {
+        int client = accept(m->fd, NULL, NULL);
+
+        if (client < 0)
+            return NULL;
+        if (!m->script.resets) {
+            ssize_t n = recv(client, m->heard, sizeof m->heard, 0);
+
+            m->heard_size = n > 0 ? (size_t)n : 0;
+        } else {
+            test_nap_ms(20);            /* the request lies unread */
+        }
+        if (i == m->script.refusals && m->script.says != NULL)
+            say(client, &m->script);
+        while (i == m->script.refusals && !m->script.ends && !m->script.resets && recv(client, rest, sizeof rest, 0) > 0)
+            continue;
+        close(client);
+    }
+    return NULL;
+}
+
+static void mux_start(struct mux *m, const struct script *script, const char *name)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+
+    memset(m, 0, sizeof *m);
+    m->script = *script;
+    test_address();                     /* makes the directory */
+    snprintf(m->path, sizeof m->path, "%s/%s", test_directory, name);
+    strcpy(at.sun_path, m->path);
+    m->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(m->fd >= 0 && bind(m->fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(m->fd, 8) == 0);
+    CHECK(pthread_create(&m->thread, NULL, serve, m) == 0);
+}
+
+static void mux_end(struct mux *m)
+{
+    shutdown(m->fd, SHUT_RDWR);
+    pthread_join(m->thread, NULL);
+    close(m->fd);
+    unlink(m->path);
+    if (m->script.asks != NULL) {
+        CHECK(m->heard_size == strlen(m->script.asks));
+        CHECK(memcmp(m->heard, m->script.asks, m->heard_size) == 0);
+    }
+}
+
+static virtsock_options *with(virtsock_option option, int64_t value)
+{
+    virtsock_options *o = virtsock_options_new();
+
+    CHECK(o != NULL && virtsock_options_set(o, option, value, NULL) == VIRTSOCK_OK);
+    return o;
+}
+
+static void expect_bytes(virtsock_stream *s, const char *want)
+{
+    char           got[64];
+    virtsock_error e = { 0 };
+    size_t         n;
+
+    CHECK_OK(virtsock_stream_recv_exact(s, got, strlen(want), &n, 5000, &e), e);
+    CHECK(memcmp(got, want, n) == 0);
+    CHECK(virtsock_stream_recv(s, got, 1, &n, 0, &e) == VIRTSOCK_E_AGAIN);
+}
+
+/* --- vsock-mux ----------------------------------------------------------------------------------------------------------------- */
+
+#define GUID "00000034-facb-11e6-bd58-64006a7986d3"
+
+TEST(mux_answers)
+{
+    static const struct {
+        struct script   script;
+        virtsock_status status;
+        const char     *payload;
+    } rows[] = {
+        { { "CONNECT 52\n", .says = "OK 1073741824\n" }, VIRTSOCK_OK, "" },
+        { { "CONNECT 52\n", .says = "OK 52\nhello" }, VIRTSOCK_OK, "hello" },
+        { { "CONNECT 52\n", .says = "OK 1073741824\nhello", .drips = true }, VIRTSOCK_OK, "hello" },
+        { { "CONNECT 52\n", .says = "OK " GUID "\n\n" }, VIRTSOCK_OK, "\n" },
+        { { "CONNECT 52\n", .says = "OK \0\nhello", .size = 10 }, VIRTSOCK_E_PROTOCOL, NULL },
+        { { "CONNECT 52\n", .says = "HTTP/1.1 400 Bad Request\r\n\r\n" }, VIRTSOCK_E_PROTOCOL, NULL },
+        { { "CONNECT 52\n", .says = "OK ", .digits = 4096 }, VIRTSOCK_E_PROTOCOL, NULL },
+        { { "CONNECT 52\n", .says = "OK 99999999999999999999\nhello" }, VIRTSOCK_E_PROTOCOL, NULL },
+        { { "CONNECT 52\n", .says = "OK 10737", .ends = true }, VIRTSOCK_E_PROTOCOL, NULL },
+        { { "CONNECT 52\n", .says = "", .ends = true }, VIRTSOCK_E_REFUSED, NULL },
+        { { .resets = true }, VIRTSOCK_E_REFUSED, NULL },
+    };
+
+    ONCE();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct mux        m;
+        virtsock_address *a;
+        virtsock_stream  *s;
+        virtsock_error    e = { 0 };
+
+        mux_start(&m, &rows[i].script, "mux");
+        CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, m.path, 52, &e), e);
+        CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), rows[i].status, e);
+        CHECK((s != NULL) == (rows[i].status == VIRTSOCK_OK));
+        if (s != NULL)
+            expect_bytes(s, rows[i].payload);
+        virtsock_stream_free(s);
+        virtsock_address_free(a);
+        mux_end(&m);
+    }
+}
+
+TEST(mux_service_is_asked_for_by_guid)
+{
+    static const struct script script = { "CONNECT " GUID "\n", .says = "OK " GUID "\nx" };
+    struct mux        m;
+    virtsock_address *a, *peer;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    char              text[200];
+    int64_t           scheme;
+
+    ONCE();
+    mux_start(&m, &script, "mux");
+    snprintf(text, sizeof text, "vsock-mux://:%s%s", GUID, m.path);
+    a = test_parse(text);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    expect_bytes(s, "x");
+    CHECK(virtsock_stream_get(s, VIRTSOCK_ITEM_SCHEME, &scheme, &e) == VIRTSOCK_OK && scheme == VIRTSOCK_SCHEME_MUX);
+    CHECK_OK(virtsock_stream_peer(s, &peer, &e), e);
+    CHECK(virtsock_address_equal(peer, a));
+    virtsock_address_free(peer);
+    CHECK_STATUS(virtsock_stream_local(s, &peer, &e), VIRTSOCK_E_NOT_FOUND, e);
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    mux_end(&m);
+}
+
+TEST(mux_silence_ends_at_the_deadline)
+{
+    static const struct script script = { "CONNECT 52\n", .says = NULL };
+    virtsock_options *o;
+    struct mux        m;
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    virtsock_fd       fd;
+    int64_t           start;
+    int               events, ms;
+
+    ONCE();
+    mux_start(&m, &script, "mux");
+    CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, m.path, 52, &e), e);
+    o = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 200);
+    start = test_ms();
+    CHECK_STATUS(virtsock_connect(&s, a, o, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(test_ms() - start >= 200 && test_ms() - start < 200 + test_late_ms());
+    virtsock_options_free(o);
+    mux_end(&m);
+
+    /* without the option: 5 s for the answer, told to who drives it */
+    mux_start(&m, &script, "mux");
+    CHECK_OK(virtsock_connect_start(&s, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+    virtsock_stream_wants(s, &fd, &events, &ms);
+    CHECK(fd >= 0 && events == VIRTSOCK_WANT_RECV && ms > 4000 && ms <= 5000);
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    mux_end(&m);
+}
+
+static void *connect_forever(void *argument)
+{
+    virtsock_error e;
+
+    return (void *)(intptr_t)virtsock_stream_connect(argument, -1, &e);
+}
+
+TEST(mux_handshake_is_woken_by_close)
+{
+    static const struct script script = { "CONNECT 52\n", .says = "OK 5" };
+    struct mux        m;
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    pthread_t         thread;
+    void             *status;
+    int64_t           start;
+
+    ONCE();
+    mux_start(&m, &script, "mux");
+    CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, m.path, 52, &e), e);
+    CHECK_OK(virtsock_connect_start(&s, a, NULL, &e), e);
+    CHECK(pthread_create(&thread, NULL, connect_forever, s) == 0);
+    test_nap_ms(50);
+    start = test_ms();
+    CHECK_OK(virtsock_stream_close(s, 0, &e), e);
+    CHECK(pthread_join(thread, &status) == 0 && (intptr_t)status == VIRTSOCK_E_CANCELLED && test_ms() - start < test_late_ms());
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    mux_end(&m);
+}
+
+TEST(mux_refusals_are_waited_through)
+{
+    static const struct script script = { "CONNECT 52\n", .says = "OK 52\nhi", .refusals = 3 };
+    virtsock_options *o;
+    struct mux        m;
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    int64_t           attempts;
+
+    ONCE();
+    o = with(VIRTSOCK_OPTION_WAIT, 5000);
+    mux_start(&m, &script, "mux");
+    CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, m.path, 52, &e), e);
+    CHECK_OK(virtsock_connect(&s, a, o, &e), e);
+    CHECK(virtsock_stream_get(s, VIRTSOCK_ITEM_ATTEMPTS, &attempts, &e) == VIRTSOCK_OK && attempts == 4);
+    expect_bytes(s, "hi");
+    virtsock_stream_free(s);
+    virtsock_options_free(o);
+    virtsock_address_free(a);
+    mux_end(&m);
+}
+
+/* --- Where a guest's connections come to ------------------------------------------------------------------------------------- */
+
+/* Listens at an address, is reached at the file, and takes it away again. */
+static void check_listening(const char *text, const char *file, virtsock_scheme scheme)
+{
+    virtsock_address  *a = test_parse(text), *at, *path;
+    virtsock_listener *l;
+    virtsock_stream   *client, *server;
+    virtsock_error     e = { 0 };
+    struct stat        st;
+    int64_t            value;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK(stat(file, &st) == 0 && S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0600);
+    CHECK_OK(virtsock_listener_address(l, &at, &e), e);
+    CHECK(virtsock_address_equal(a, at));
+    CHECK_OK(virtsock_address_path(&path, VIRTSOCK_SCHEME_UNIX, file, 0, &e), e);
+    CHECK_OK(virtsock_connect(&client, path, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&server, l, 5000, &e), e);
+    CHECK(virtsock_stream_get(server, VIRTSOCK_ITEM_SCHEME, &value, &e) == VIRTSOCK_OK && value == scheme);
+    virtsock_address_free(at);
+    CHECK_STATUS(virtsock_stream_peer(server, &at, &e), VIRTSOCK_E_NOT_FOUND, e);
+    virtsock_stream_free(client);
+    virtsock_stream_free(server);
+    virtsock_listener_free(l);
+    CHECK(stat(file, &st) != 0 && errno == ENOENT);
+    virtsock_address_free(path);
+    virtsock_address_free(a);
+}
+
+TEST(listeners_of_multiplexers)
+{
+    static const struct {
+        const char *address, *file;     /* %s: the directory */
+        virtsock_scheme scheme;
+    } rows[] = {
+        { "vsock-mux://:52%s/v", "%s/v_52", VIRTSOCK_SCHEME_MUX },
+        { "vsock-mux://:4294967294%s/v", "%s/v_4294967294", VIRTSOCK_SCHEME_MUX },
+        { "vsock-mux://:0%s/v", "%s/v_0", VIRTSOCK_SCHEME_MUX },
+        { "vsock-mux://:" GUID "%s/v", "%s/v_" GUID, VIRTSOCK_SCHEME_MUX },
+        { "hyperkit://:80%s", "%s/00000002.00000050", VIRTSOCK_SCHEME_HYPERKIT },
+        { "hyperkit://3:4098%s", "%s/00000003.00001002", VIRTSOCK_SCHEME_HYPERKIT },
+    };
+    char text[200], file[200];
+
+    ONCE();
+    test_address();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(text, sizeof text, rows[i].address, test_directory);
+        snprintf(file, sizeof file, rows[i].file, test_directory);
+        check_listening(text, file, rows[i].scheme);
+    }
+}
+
+/* --- hyperkit ------------------------------------------------------------------------------------------------------------------ */
+
+static void check_hyperkit(const char *text, const char *asks, const char *directory)
+{
+    struct script     script = { asks, .says = "guest" };
+    struct mux        m;
+    virtsock_address *a = test_parse(text);
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+
+    mux_start(&m, &script, directory);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    expect_bytes(s, "guest");
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    mux_end(&m);
+}
+
+TEST(hyperkit_is_asked_in_18_bytes)
+{
+    char text[200], home[100], old[100];
+
+    ONCE();
+    test_address();
+    snprintf(text, sizeof text, "hyperkit://:80%s", test_directory);
+    check_hyperkit(text, "00000003.00000050\n", "connect");
+    snprintf(text, sizeof text, "hyperkit://7:4294967294%s", test_directory);
+    check_hyperkit(text, "00000007.fffffffe\n", "connect");
+
+    /* Docker's directory, under HOME */
+    CHECK(getenv("HOME") != NULL);
+    snprintf(old, sizeof old, "%s", getenv("HOME"));
+    snprintf(home, sizeof home, "%s/Library/Containers/com.docker.docker/Data/vms/0", test_directory);
+    for (char *slash = strchr(home + strlen(test_directory) + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        CHECK(mkdir(home, 0700) == 0);
+        *slash = '/';
+    }
+    CHECK(mkdir(home, 0700) == 0 && setenv("HOME", test_directory, 1) == 0);
+    check_hyperkit("hyperkit+docker://:255", "00000003.000000ff\n", "Library/Containers/com.docker.docker/Data/vms/0/connect");
+    CHECK(setenv("HOME", old, 1) == 0);
+    while (strlen(home) > strlen(test_directory)) {
+        CHECK(rmdir(home) == 0);
+        *strrchr(home, '/') = '\0';
+    }
+}
+
+/* --- What they cannot do --------------------------------------------------------------------------------------------------------- */
+
+TEST(misuse_of_multiplexers)
+{
+    static const struct {
+        const char     *address;
+        virtsock_status connects, listens;
+    } rows[] = {
+        { "vsock-mux://:any/nowhere/v", VIRTSOCK_E_INVALID, VIRTSOCK_E_INVALID },
+        { "hyperkit://:any/nowhere", VIRTSOCK_E_INVALID, VIRTSOCK_E_INVALID },
+        { "vsock-mux://:52/nowhere/v", VIRTSOCK_E_REFUSED, VIRTSOCK_E_NOT_FOUND },
+        { "hyperkit://:52/nowhere", VIRTSOCK_E_REFUSED, VIRTSOCK_E_NOT_FOUND },
+        { "tcp://127.0.0.1:any", VIRTSOCK_E_INVALID, VIRTSOCK_OK },
+        { "tcp://127.0.0.1:0", VIRTSOCK_E_INVALID, VIRTSOCK_OK },
+        { "tcp://192.0.2.1:0", VIRTSOCK_E_INVALID, VIRTSOCK_E_UNREACHABLE },
+    };
+
+    ONCE();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        virtsock_address  *a = test_parse(rows[i].address);
+        virtsock_listener *l;
+        virtsock_stream   *s;
+        virtsock_error     e = { 0 };
+
+        CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), rows[i].connects, e);
+        CHECK(e.scheme == (int32_t)virtsock_address_scheme(a));
+        if (e.status == VIRTSOCK_E_REFUSED)
+            CHECK(virtsock_advice(&e) != NULL);
+        CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), rows[i].listens, e);
+        virtsock_listener_free(l);
+        virtsock_address_free(a);
+    }
+}
+
+TEST(rules_that_a_multiplexer_can_check)
+{
+    static const struct {
+        const char     *rule;
+        virtsock_status status;
+    } rows[] = { { "self", VIRTSOCK_OK }, { "uid=0", VIRTSOCK_OK }, { "host", VIRTSOCK_E_UNSUPPORTED }, { "3", VIRTSOCK_E_UNSUPPORTED },
+                 { "local", VIRTSOCK_E_UNSUPPORTED }, { "self:privileged", VIRTSOCK_E_UNSUPPORTED } };
+    static const char *const addresses[] = { "vsock-mux://:52%s/v", "hyperkit://:52%s" };
+    char text[200];
+
+    ONCE();
+    test_address();
+    for (size_t i = 0; i < 2 * (sizeof rows / sizeof rows[0]); i++) {
+        virtsock_options  *o = virtsock_options_new();
+        virtsock_listener *l;
+        virtsock_address  *a;
+        virtsock_error     e = { 0 };
+
+        snprintf(text, sizeof text, addresses[i % 2], test_directory);
+        a = test_parse(text);
+        CHECK_OK(virtsock_options_allow(o, rows[i / 2].rule, &e), e);
+        CHECK_STATUS(virtsock_listen(&l, a, o, &e), rows[i / 2].status, e);
+        virtsock_listener_free(l);
+        virtsock_address_free(a);
+        virtsock_options_free(o);
+    }
+}
+
+/* The tail is part of what must fit: 107 bytes do, 108 do not, and nothing was made. */
+TEST(paths_that_just_fit)
+{
+    static const struct {
+        virtsock_scheme scheme;
+        size_t          connecting, listening;          /* bytes that are added */
+    } rows[] = { { VIRTSOCK_SCHEME_MUX, 0, 3 }, { VIRTSOCK_SCHEME_HYPERKIT, 8, 18 } };
+    char path[200];
+
+    ONCE();
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t length = 107; length <= 108; length++) {
+            bool               fits = length == 107;
+            virtsock_listener *l;
+            virtsock_address  *a;
+            virtsock_stream   *s;
+            virtsock_error     e = { 0 };
+
+            memset(path, 'x', sizeof path);
+            memcpy(path, "/tmp/", 5);
+            path[length - rows[i].connecting] = '\0';
+            CHECK_OK(virtsock_address_path(&a, rows[i].scheme, path, 52, &e), e);
+            CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), fits ? VIRTSOCK_E_REFUSED : VIRTSOCK_E_NAME_TOO_LONG, e);
+            virtsock_address_free(a);
+            memset(path, 'x', sizeof path);
+            memcpy(path, "/tmp/", 5);
+            path[length - rows[i].listening] = '\0';
+            CHECK_OK(virtsock_address_path(&a, rows[i].scheme, path, 52, &e), e);
+            CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), !fits ? VIRTSOCK_E_NAME_TOO_LONG
+                         : rows[i].scheme == VIRTSOCK_SCHEME_MUX ? VIRTSOCK_OK : VIRTSOCK_E_NOT_FOUND, e);
+            virtsock_listener_free(l);
+            virtsock_address_free(a);
+        }
+    }
+}
+
+/* --- tcp ------------------------------------------------------------------------------------------------------------------------ */
+
+static void check_tcp(const char *text, const char *begins)
+{
+    virtsock_address  *a = test_parse(text), *at, *peer, *local;
+    virtsock_listener *l;
+    virtsock_stream   *client, *server;
+    virtsock_error     e = { 0 };
+    uint32_t           port;
+    char               shown[100];
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_listener_address(l, &at, &e), e);
+    virtsock_address_format(at, shown, sizeof shown);
+    CHECK(strncmp(shown, begins, strlen(begins)) == 0);
+    CHECK(virtsock_address_number(at, VIRTSOCK_PART_PORT, &port) == VIRTSOCK_OK && port >= 1024 && port < 65536);
+    CHECK_OK(virtsock_connect(&client, at, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&server, l, 5000, &e), e);
+    CHECK_OK(virtsock_stream_send_all(client, "hello", 5, NULL, -1, &e), e);
+    expect_bytes(server, "hello");
+    CHECK_OK(virtsock_stream_peer(client, &peer, &e), e);
+    CHECK(virtsock_address_equal(peer, at));
+    virtsock_address_free(peer);
+    CHECK_OK(virtsock_stream_peer(server, &peer, &e), e);
+    CHECK_OK(virtsock_stream_local(client, &local, &e), e);
+    CHECK(virtsock_address_equal(peer, local));
+    virtsock_address_free(peer);
+    virtsock_address_free(local);
+    virtsock_stream_free(client);
+    virtsock_stream_free(server);
+    virtsock_listener_free(l);
+    CHECK_STATUS(virtsock_connect(&client, at, NULL, &e), VIRTSOCK_E_REFUSED, e);
+    CHECK_OK(virtsock_listen(&l, at, NULL, &e), e);             /* although connections of the past hold the port */
+    virtsock_listener_free(l);
+    virtsock_address_free(at);
+    virtsock_address_free(a);
+}
+
+TEST(tcp)
+{
+    ONCE();
+    check_tcp("tcp://127.0.0.1:any", "tcp://127.0.0.1:");
+    check_tcp("tcp://localhost:0", "tcp://127.0.0.1:");
+    check_tcp("tcp://127.1.2.3:any", "tcp://127.1.2.3:");
+}
+
+/* Where nobody listens on a port of the range that clients get theirs from, a client may be given that very port, and so meet itself. */
+TEST(tcp_does_not_meet_itself)
+{
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+
+    ONCE();
+    a = test_parse("tcp://127.0.0.1:40000");
+    for (int i = 0; i < 60000; i++)
+        CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_REFUSED, e);
+    virtsock_address_free(a);
+}
+
+TEST(tcp_over_ipv6)
+{
+    int fd;
+
+    ONCE();
+    fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    close(fd);
+    if (fd < 0)
+        SKIP("this system has no IPv6");
+    check_tcp("tcp://[::1]:any", "tcp://[::1]:");
+}

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Transports with an address of their own: tcp, and the two multiplexers, with the standard library's sockets at the other end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import virtsock
+from conftest import SLOW, TRANSPORT, fails_with
+from virtsock import Status
+
+pytestmark = pytest.mark.skipif(TRANSPORT != "unix", reason="has transports of its own, and runs once")
+
+
+@contextlib.contextmanager
+def multiplexer(path: Path, says: bytes | None, asks: bytes = b"CONNECT 52\n") -> Iterator[None]:
+    """One connection: the request must come whole, then the answer is given; None is silence until the client ends, b"" hangs up."""
+    heard = []
+
+    def serve() -> None:
+        with contextlib.closing(listener.accept()[0]) as client:
+            heard.append(client.recv(100))
+            if says is not None:
+                client.sendall(says)
+            if says != b"":
+                with contextlib.suppress(ConnectionResetError):
+                    while client.recv(100):
+                        pass
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+        thread.join(10)
+    path.unlink()
+    assert heard == [asks]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_tcp(host) -> None:
+    if host == "[::1]" and not socket.has_ipv6:
+        pytest.skip("this system has no IPv6")
+    with virtsock.listen(f"tcp://{host}:any", timeout=5) as listener:
+        assert listener.address.scheme == "tcp" and listener.address.host in ("127.0.0.1", "::1")
+        with virtsock.connect(listener.address, timeout=5) as client, listener.accept() as server:
+            assert client.peer == listener.address and server.peer == client.local
+            client.sendall(b"ping")
+            assert server.recv(10) == b"ping"
+        with socket.create_connection((listener.address.host, listener.address.port)) as plain, listener.accept() as server:
+            plain.sendall(b"plain")
+            assert server.recv_exact(5) == b"plain"
+    with fails_with(Status.REFUSED, "tcp://"):
+        virtsock.connect(listener.address)
+
+
+def test_mux_loses_no_byte_after_the_answer(tmp_path) -> None:
+    where = virtsock.Address.mux(tmp_path / "v", 52)
+    with multiplexer(tmp_path / "v", b"OK 1073741824\nhello"), virtsock.connect(where, timeout=5) as stream:
+        assert stream.recv_exact(5) == b"hello"
+        assert stream.peer == where and stream.local is None
+
+
+@pytest.mark.parametrize(("says", "status", "cause"), [
+    (b"", Status.REFUSED, "nobody listens"),
+    (b"OK \0\n", Status.PROTOCOL, "OK and a port"),
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", Status.PROTOCOL, "OK and a port"),
+    (b"OK " + b"7" * 4096 + b"\n", Status.PROTOCOL, "OK and a port"),
+])
+def test_mux_answers_that_fail(tmp_path, says, status, cause) -> None:
+    with multiplexer(tmp_path / "v", says), fails_with(status, cause):
+        virtsock.connect(virtsock.Address.mux(tmp_path / "v", 52), timeout=5)
+
+
+def test_mux_silence_ends_at_the_deadline(tmp_path) -> None:
+    with multiplexer(tmp_path / "v", None):
+        begun = time.monotonic()
+        with fails_with(Status.TIMEOUT, "vsock-mux://:52"):
+            virtsock.connect(virtsock.Address.mux(tmp_path / "v", 52), connect_timeout=0.2)
+        assert 0.2 <= time.monotonic() - begun < 0.2 + 0.1 * SLOW
+
+
+def test_mux_service(tmp_path) -> None:
+    service = virtsock.service_from_port(52)
+    where = virtsock.Address(f"vsock-mux://:{service}{tmp_path}/v")
+    with multiplexer(tmp_path / "v", f"OK {service}\nx".encode(), f"CONNECT {service}\n".encode()), virtsock.connect(where) as stream:
+        assert stream.recv_exact(1) == b"x"
+
+
+@pytest.mark.parametrize(("address", "file"), [
+    ("vsock-mux://:52{}/v", "v_52"), ("hyperkit://:80{}", "00000002.00000050"), ("hyperkit://3:80{}", "00000003.00000050"),
+])
+def test_where_a_guest_comes_to(tmp_path, address, file) -> None:
+    where = virtsock.Address(address.format(tmp_path))
+    with virtsock.listen(where, timeout=5, mode=0o660) as listener:
+        assert listener.address == where
+        assert stat.S_IMODE((tmp_path / file).stat().st_mode) == 0o660
+        with socket.socket(socket.AF_UNIX) as guest:
+            guest.connect(str(tmp_path / file))
+            with listener.accept() as host:
+                guest.sendall(b"from a guest")
+                assert host.recv(100) == b"from a guest" and host.peer is None
+    assert not (tmp_path / file).exists()
+
+
+def test_hyperkit_is_asked_in_18_bytes(tmp_path) -> None:
+    where = virtsock.Address.hyperkit(tmp_path, 80)
+    with multiplexer(tmp_path / "connect", b"guest", b"00000003.00000050\n"), virtsock.connect(where, timeout=5) as stream:
+        assert stream.recv_exact(5) == b"guest"
+
+
+def test_what_they_cannot_do(tmp_path) -> None:
+    for text in "vsock-mux://:any/x", "hyperkit://:any/x", "tcp://127.0.0.1:any":
+        with fails_with(Status.INVALID, "port"):
+            virtsock.connect(text)
+    with fails_with(Status.UNSUPPORTED, "streams"):
+        virtsock.connect("tcp://127.0.0.1:1?type=seqpacket")
+    with fails_with(Status.UNSUPPORTED, "CID"):
+        virtsock.listen(virtsock.Address.mux(tmp_path / "v", 52), allow=["3"])
+    with fails_with(Status.NAME_TOO_LONG, "107"):
+        virtsock.connect(virtsock.Address.mux("/" + "x" * 107, 52))
