@@ -8,7 +8,10 @@ import virtsock
 with virtsock.listen(sys.argv[1]) as listener:
     print("listening on", listener.address, flush=True)
     for stream in listener:
-        with stream:
-            while data := stream.recv(4096):
-                stream.sendall(data)
-            stream.sendall(b"Bye!")
+        try:
+            with stream:
+                while data := stream.recv(4096):
+                    stream.sendall(data)
+                stream.sendall(b"Bye!")
+        except virtsock.Error as error:         # a client that left is no reason to stop
+            print(error, file=sys.stderr)

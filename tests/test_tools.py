@@ -543,7 +543,7 @@ def test_info_of_an_address(text, parts):
 # --- usage -------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [[], ["cat"], ["echo"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["cat"], ["echo"], ["wait"], ["mux"], ["info"]])
 def test_help(command):
     done = run(*command, "--help")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -581,6 +581,7 @@ def test_help(command):
         ("cat --echo unix:///a", "--echo is for listening"),
         ("echo -s -c unix:///a", "one end each"),
         ("echo -s --json unix:///a", "--json is for the client"),
+        ("echo -s --no-bye unix:///a", "--no-bye is for the client"),
         ("echo -s --allow nonsense unix:///a", "nonsense"),
         ("cat -- -l", "-l"),
         ("cat vsock:3", "vsock://"),

@@ -56,6 +56,19 @@ static bool parse_octal(const char *s, int64_t *out)
     return v <= 0777;
 }
 
+static bool parse_number(const char *s, int64_t *out)
+{
+    int64_t v = 0;
+    size_t  n = strspn(s, "0123456789");
+
+    if (n == 0 || n > 10 || s[n] != '\0')
+        return false;
+    while (*s != '\0')
+        v = v * 10 + (*s++ - '0');
+    *out = v;
+    return v <= INT32_MAX;
+}
+
 static bool add_item(struct arg_list *list, const char *item)
 {
     if (list->count == (int)(sizeof list->item / sizeof *list->item))
@@ -129,6 +142,12 @@ static int store(const struct reader *r, const struct arg *arg, const char *valu
         break;
     case ARG_OCTAL:
         want = parse_octal(value, arg->to) ? NULL : "permission bits, as 660";
+        break;
+    case ARG_NUMBER:
+        want = parse_number(value, arg->to) ? NULL : "a number of digits";
+        break;
+    case ARG_TEXT:
+        *(const char **)arg->to = value;
         break;
     case ARG_LIST:
         want = add_item(arg->to, value) ? NULL : "at most 16 times";
@@ -225,7 +244,7 @@ int args_read(const struct command *command, int argc, char **argv, char **opera
     if (next != GO_ON)
         return next;
     if (count < command->least) {
-        report_line("virtsock %s needs an address", command->name);
+        report_line("virtsock %s needs %s", command->name, command->operand ? command->operand : "an address");
         return wrong(command);
     }
     return count;

@@ -14,6 +14,8 @@ enum arg_kind {
     ARG_COUNT,                          /* int, one more each time */
     ARG_SECONDS,                        /* int64_t, milliseconds; -1: `forever` */
     ARG_OCTAL,                          /* int64_t, to 0777 */
+    ARG_NUMBER,                         /* int64_t, from 0 to INT32_MAX */
+    ARG_TEXT,                           /* const char * */
     ARG_LIST,                           /* struct arg_list, one more each time */
     ARG_HELP,
     ARG_VERSION
@@ -42,6 +44,7 @@ struct command {
     const char       *text;             /* what it does, and its exit codes where they need words */
     const char       *examples;
     const struct arg *args;
+    const char       *operand;          /* what it needs; NULL: an address */
     int               least, most;      /* operands; no more than OPERANDS_MAX */
     int             (*run)(char **operand, int count);          /* the exit code */
 };
@@ -53,7 +56,7 @@ struct command {
     { 0, "version", NULL, ARG_VERSION, NULL, "print the version" },                     \
     { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
 
-extern const struct command cat_command, echo_command, info_command;
+extern const struct command cat_command, echo_command, info_command, mux_command, wait_command;
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 

@@ -21,7 +21,7 @@ static const char greeting[] = "this is a test";
 static const char bye[] = "Bye!";
 
 static struct {
-    bool server, client, json;
+    bool server, client, json, no_bye;
 } set;
 
 struct exchange {
@@ -100,8 +100,9 @@ static virtsock_status talk(virtsock_stream *stream, struct exchange *x, virtsoc
     if (status == VIRTSOCK_OK)
         status = read_echo(stream, err);
     x->echo_us = lap(&since);
-    if (status == VIRTSOCK_OK)
-        status = virtsock_stream_shutdown(stream, VIRTSOCK_SHUT_SEND, err);
+    if (status != VIRTSOCK_OK || set.no_bye)
+        return status;
+    status = virtsock_stream_shutdown(stream, VIRTSOCK_SHUT_SEND, err);
     if (status == VIRTSOCK_OK)
         status = read_bye(stream, &x->bye_size, err);
     x->bye_us = lap(&since);
@@ -171,8 +172,8 @@ static int run(char **operand, int count)
         return code;
     if (set.server && set.client)
         return report_usage("--server and --client are one end each");
-    if (set.server && set.json)
-        return report_usage("--json is for the client");
+    if (set.server && (set.json || set.no_bye))
+        return report_usage("%s is for the client", set.json ? "--json" : "--no-bye");
     if (count == 0)
         code = local_address(&address, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
     else
@@ -188,6 +189,7 @@ static const struct arg args[] = {
     { 's', "server", NULL, ARG_FLAG, &set.server, "serve any number of clients, until it is interrupted" },
     { 'l', "listen", NULL, ARG_FLAG, &set.server, "the same" },
     { 'c', "client", NULL, ARG_FLAG, &set.client, "be the client: as without" },
+    { 0, "no-bye", NULL, ARG_FLAG, &set.no_bye, "end after the echo: for a way that knows no half-close" },
     { 0, "json", NULL, ARG_FLAG, &set.json, "print the client's result and times as JSON" },
     ARGS_PEER,
     ARGS_COMMON

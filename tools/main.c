@@ -10,7 +10,7 @@
 #include "platform.h"
 #include "report.h"
 
-static const struct command *const commands[] = { &cat_command, &echo_command, &info_command };
+static const struct command *const commands[] = { &cat_command, &echo_command, &wait_command, &mux_command, &info_command };
 #define COMMANDS_END (sizeof commands / sizeof *commands)
 
 static void print_help(FILE *out)

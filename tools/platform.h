@@ -25,7 +25,10 @@ int64_t tool_input(void *buf, size_t cap);
 /* Standard output, all of it: 0 or the code. */
 int tool_output(const void *data, size_t size);
 
-/* What virtsock_stream_wants asks for; fd -1 is a sleep. May return early. */
+/* Makes it, for this user alone. 0 or the code. */
+int tool_make_directory(const char *path);
+
+/* What virtsock_stream_wants asks for; fd -1 is a sleep, events 0 a hang-up. May return early. */
 void tool_wait(virtsock_fd fd, int events, int timeout_ms);
 /* True if the peer neither sends nor receives any more. ask: it takes an empty send to find out (all sockets but UNIX ones). */
 bool tool_peer_is_gone(virtsock_fd fd, bool ask);
@@ -35,6 +38,7 @@ bool tool_thread(void (*run)(void *), void *argument);
 
 /* Set once, by any thread. NULL: out of memory. */
 struct tool_event *tool_event_new(void);
+void tool_event_free(struct tool_event *event);
 void tool_event_set(struct tool_event *event);
 /* False: timeout_ms passed first; -1 for ever. */
 bool tool_event_wait(struct tool_event *event, int timeout_ms);

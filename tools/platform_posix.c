@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -94,6 +95,11 @@ int tool_output(const void *data, size_t size)
     return 0;
 }
 
+int tool_make_directory(const char *path)
+{
+    return mkdir(path, S_IRWXU) == 0 ? 0 : errno;
+}
+
 void tool_wait(virtsock_fd fd, int events, int timeout_ms)
 {
     struct pollfd p = { .fd = (int)fd };
@@ -167,6 +173,15 @@ struct tool_event *tool_event_new(void)
     pthread_cond_init(&event->changed, NULL);
     event->set = false;
     return event;
+}
+
+void tool_event_free(struct tool_event *event)
+{
+    if (event == NULL)
+        return;
+    pthread_cond_destroy(&event->changed);
+    pthread_mutex_destroy(&event->lock);
+    free(event);
 }
 
 void tool_event_set(struct tool_event *event)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * An echo server: see serve.h. No client can end it: whatever goes wrong with one ends that one's thread, and where the system has no
- * descriptor or thread to give, it pauses.
+ * Servers, and the echo server: see serve.h. No client can end one: whatever goes wrong with one ends that one's thread, and where the
+ * system has no descriptor or thread to give, it pauses.
  */
 #include "serve.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,22 +16,76 @@
 
 #define PAUSE_MS 100
 
+/* --- Clients ---------------------------------------------------------------------------------------------------------- */
+
 struct client {
     virtsock_stream *stream;
-    const char      *bye;
+    serve_attend    *attend;
+    const void      *argument;
     unsigned         number;
 };
 
-static void tell_connected(const struct client *client)
+static void attend(void *from)
+{
+    struct client client = *(struct client *)from;
+
+    free(from);
+    client.attend(client.stream, client.number, client.argument);
+}
+
+/* Waits for a thread, if need be; not once the listener was closed. */
+static void begin(const virtsock_listener *listener, const struct client *client)
+{
+    struct client *copy = malloc(sizeof *copy);
+
+    if (copy == NULL) {
+        report_line("client %u: out of memory", client->number);
+        virtsock_stream_free(client->stream);
+        return;
+    }
+    *copy = *client;
+    while (!tool_thread(attend, copy)) {
+        if (virtsock_listener_fd(listener) == -1) {
+            virtsock_stream_free(client->stream);
+            free(copy);
+            return;
+        }
+        tool_nap_ms(PAUSE_MS);
+    }
+}
+
+void serve_clients(virtsock_listener *listener, serve_attend *attend_one, const void *argument)
+{
+    static atomic_uint clients;
+    struct client      client = { .attend = attend_one, .argument = argument };
+    virtsock_status    status, before = VIRTSOCK_OK;
+    virtsock_error     err;
+
+    while ((status = virtsock_accept(&client.stream, listener, -1, &err)) != VIRTSOCK_E_CANCELLED) {
+        if (status == VIRTSOCK_OK) {
+            client.number = ++clients;
+            begin(listener, &client);
+        } else {
+            if (status != before)               /* once, however long it lasts */
+                report_error(&err);
+            tool_nap_ms(PAUSE_MS);
+        }
+        before = status;
+    }
+}
+
+/* --- Echo ------------------------------------------------------------------------------------------------------------- */
+
+static void tell_connected(const virtsock_stream *stream, unsigned number)
 {
     virtsock_address *address = NULL;
     char             *text = NULL;
 
     if (!peer_settings.verbose)
         return;
-    if (virtsock_stream_peer(client->stream, &address, NULL) == VIRTSOCK_OK)
+    if (virtsock_stream_peer(stream, &address, NULL) == VIRTSOCK_OK)
         text = peer_text(address);
-    report_line("client %u%s%s: connected", client->number, text ? " from " : "", text ? text : "");
+    report_line("client %u%s%s: connected", number, text ? " from " : "", text ? text : "");
     free(text);
     virtsock_address_free(address);
 }
@@ -50,45 +105,23 @@ static virtsock_status echo(virtsock_stream *stream, uint64_t *echoed, virtsock_
     return status;
 }
 
-static void attend(void *argument)
+static void attend_echo(virtsock_stream *stream, unsigned number, const void *bye)
 {
-    struct client  *client = argument;
     uint64_t        echoed = 0;
     virtsock_error  err = { 0 };
-    virtsock_status status = echo(client->stream, &echoed, &err);
+    virtsock_status status;
 
+    tell_connected(stream, number);
+    status = echo(stream, &echoed, &err);
     if (status == VIRTSOCK_E_EOF)
-        status = client->bye == NULL ? VIRTSOCK_OK : peer_send(client->stream, client->bye, strlen(client->bye), -1, &err);
+        status = bye == NULL ? VIRTSOCK_OK : peer_send(stream, bye, strlen(bye), -1, &err);
     if (status == VIRTSOCK_OK)
-        status = virtsock_stream_close(client->stream, -1, &err);
+        status = virtsock_stream_close(stream, -1, &err);
     if (peer_settings.verbose && status == VIRTSOCK_OK)
-        report_line("client %u: %" PRIu64 " bytes echoed", client->number, echoed);
+        report_line("client %u: %" PRIu64 " bytes echoed", number, echoed);
     else if (peer_settings.verbose)
-        report_line("client %u: %" PRIu64 " bytes echoed, then %s", client->number, echoed, err.message);
-    virtsock_stream_free(client->stream);
-    free(client);
-}
-
-/* Waits for a thread, if need be; not once the listener was closed. */
-static void begin(const virtsock_listener *listener, virtsock_stream *stream, const char *bye, unsigned number)
-{
-    struct client *client = malloc(sizeof *client);
-
-    if (client == NULL) {
-        report_line("client %u: out of memory", number);
-        virtsock_stream_free(stream);
-        return;
-    }
-    *client = (struct client){ stream, bye, number };
-    tell_connected(client);
-    while (!tool_thread(attend, client)) {
-        if (virtsock_listener_fd(listener) == -1) {
-            virtsock_stream_free(stream);
-            free(client);
-            return;
-        }
-        tool_nap_ms(PAUSE_MS);
-    }
+        report_line("client %u: %" PRIu64 " bytes echoed, then %s", number, echoed, err.message);
+    virtsock_stream_free(stream);
 }
 
 static void stop(void *listener)
@@ -98,25 +131,13 @@ static void stop(void *listener)
 
 int serve(const virtsock_address *address, const char *bye)
 {
-    virtsock_status    status, before = VIRTSOCK_OK;
     virtsock_listener *listener;
-    virtsock_stream   *stream;
     virtsock_error     err;
-    unsigned           number = 0;
 
     if (peer_listen(&listener, address, &err) != VIRTSOCK_OK)
         return EXIT_FAILED;
     tool_on_stop(stop, listener);
-    while ((status = virtsock_accept(&stream, listener, -1, &err)) != VIRTSOCK_E_CANCELLED) {
-        if (status == VIRTSOCK_OK) {
-            begin(listener, stream, bye, ++number);
-        } else {
-            if (status != before)               /* once, however long it lasts */
-                report_error(&err);
-            tool_nap_ms(PAUSE_MS);
-        }
-        before = status;
-    }
+    serve_clients(listener, attend_echo, bye);
     tool_on_stop(NULL, NULL);
     virtsock_listener_free(listener);
     return EXIT_DONE;

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""`virtsock wait`: at once, late, never; and what it says meanwhile. Multiplexers are `virtsock mux`."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+import virtsock
+from test_mux import PROTOCOLS, address, mux, vm  # noqa: F401 (a fixture)
+from test_tools import eventually, run, running
+
+
+@pytest.fixture
+def where(tmp_path):
+    return f"unix://{tmp_path}/s"
+
+
+def test_at_once(where):
+    with virtsock.listen(where) as listener:
+        done = run("wait", where, timeout=10)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        with listener.accept() as client:
+            assert client.recv(1) == b""  # it came, said nothing and left
+
+
+def test_late_listener(where):
+    with running("wait", where, "-v", stderr=subprocess.PIPE) as waiting:
+        time.sleep(0.5)
+        assert waiting.poll() is None
+        with virtsock.listen(where):
+            lines = waiting.communicate(timeout=10)[1].decode().splitlines()
+    assert waiting.returncode == 0
+    assert lines[0].startswith(f"virtsock: attempt 1 of {where}: refused, system code 2 ")
+    assert lines[-1].startswith(f"virtsock: attempt {len(lines)} of {where}: connected, after ")
+
+
+def test_never(where):
+    begun = time.monotonic()
+    done = run("wait", "--wait", "0.5", where)
+    assert 0.5 <= time.monotonic() - begun < 0.8
+    assert done.returncode == 1
+    message, *_ = done.stderr.decode().splitlines()
+    assert message.startswith(f"virtsock: connect {where}: no connection within 500 ms, ")
+
+
+def test_one_attempt(where):
+    done = run("wait", "-v", "--wait", "0", where)
+    attempt, message, _ = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert attempt.startswith("virtsock: attempt 1 of ")
+    assert message == f"virtsock: connect {where}: no such socket (ENOENT)"
+
+
+@pytest.mark.parametrize("words", [[], ["--wait", "forever"]])
+def test_waits_long_unless_told(where, words):
+    with running("wait", where, *words) as waiting, pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(3)
+
+
+def test_what_cannot_come_is_not_waited_for(tmp_path):
+    begun = time.monotonic()
+    assert run("wait", f"unix://{tmp_path}/{'x' * 108}").returncode == 1
+    assert run("wait", "hvsock://web:80").returncode == 1
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_multiplexer(vm, protocol):  # noqa: F811
+    """CONNECT/OK tells whether the port is there; HyperKit takes every connection."""
+    with running("wait", "--wait", "20", address(vm, protocol)) as waiting:
+        time.sleep(0.2)
+        with mux(vm):
+            if protocol == "hyperkit":
+                assert waiting.wait(10) == 0
+            else:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    waiting.wait(0.5)
+                with virtsock.listen(address(vm, protocol)):
+                    assert waiting.wait(10) == 0
+
+
+def test_attempts_of_their_own_time(vm):  # noqa: F811
+    with mux(vm, "--fault", "silent", "--fault-count", "2"), virtsock.listen(address(vm, "vsock-mux")):
+        done = run("wait", "-v", "--timeout", "0.2", address(vm, "vsock-mux"))
+    assert done.returncode == 0
+    assert [line.split(": ")[2].split(",")[0] for line in done.stderr.decode().splitlines()] == ["timeout", "timeout", "connected"]
+
+
+def test_broken_answer_is_not_waited_over(vm):  # noqa: F811
+    begun = time.monotonic()
+    with mux(vm, "--fault", "garbage"):
+        assert run("wait", address(vm, "vsock-mux")).returncode == 1
+    assert time.monotonic() - begun < 5
+
+
+def test_progress_on_a_terminal(where):
+    ours, theirs = pty.openpty()
+    assert run("wait", "--wait", "1", where, stderr=theirs).returncode == 1
+    os.close(theirs)
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert f"waiting for {where[:60]}: 0 s, attempt " in said
+    assert b"waiting for" not in run("wait", "--wait", "1", where).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_it(where, number):
+    with running("wait", "-v", where, stderr=subprocess.PIPE) as waiting:
+        waiting.stderr.readline()
+        waiting.send_signal(number)
+        assert waiting.wait(10) == -number
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("wait", "needs an address"),
+        ("wait vsock://3", "port is missing"),
+        ("wait /tmp/socket", "unix://"),
+        ("wait nonsense://x", "nonsense"),
+        ("wait unix:///a unix:///b", "one word too many"),
+        ("wait --wait soon unix:///a", '--wait "soon"'),
+        ("wait --mode 600 unix:///a", "no option --mode"),
+        ("wait --allow self unix:///a", "no option --allow"),
+    ],
+)
+def test_usage_errors(words, said):
+    done = run(*words.split())
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr.decode()
+
+
+def test_full_backlog_is_waited_for(where):
+    path = where.removeprefix("unix://")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        with running("wait", where) as waiting:
+            time.sleep(0.3)
+            assert waiting.poll() is None
+            listener.accept()[0].close()
+            eventually(lambda: waiting.poll() == 0)
