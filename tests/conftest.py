@@ -24,19 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.suffix == ".c" and file_path.parent == ROOT / "tests" / "c":
+    if file_path.suffix == ".c" and file_path.parent == ROOT / "tests" / "c" and file_path.name[0].isdigit():
         return CFile.from_parent(parent, path=file_path)
     if file_path.suffix == ".lua" and file_path.parent == ROOT / "tests" / "lua" and file_path.name[0].isdigit():
         return LuaFile.from_parent(parent, path=file_path)
     return None
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--no-vm"):
-        without = pytest.mark.skip(reason="--no-vm: nothing is booted")
-        for item in items:
-            if {"loopback_vm", "nested_vms"} & set(getattr(item, "fixturenames", ())):
-                item.add_marker(without)
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,12 +8,15 @@ import pytest
 
 from . import lab
 
-MACHINES = {"loopback_vm": lambda vm: [vm], "nested_vms": lambda pair: [pair.host, pair.guest]}
+MACHINES = {"loopback_vm": lambda vm: [vm], "nested_vms": lambda pair: pair.machines, "mux_vm": lambda family: family.machines,
+            "place": lambda place: [place.guest]}
 
 
 @pytest.fixture(scope="session")
-def vm_logs(tmp_path_factory):
-    """The folder of the serial logs."""
+def vm_logs(request, tmp_path_factory):
+    """The folder of the serial logs: every test that boots something asks for it."""
+    if request.config.getoption("--no-vm"):
+        pytest.skip("--no-vm: nothing is booted")
     return tmp_path_factory.mktemp("vm")
 
 
@@ -64,6 +67,11 @@ def nested_boot(vm_logs):
     yield from booted("nested_vms", lab.pair, vm_logs)
 
 
+@pytest.fixture(scope="session")
+def mux_boot(vm_logs):
+    yield from booted("mux_vm", lab.family, vm_logs)
+
+
 @pytest.fixture
 def loopback_vm(loopback_boot):
     """A guest with AF_VSOCK over CID 1."""
@@ -74,6 +82,12 @@ def loopback_vm(loopback_boot):
 def nested_vms(nested_boot):
     """A host and its guest: `host`, `guest`, and `cid`, which is the guest's."""
     return nested_boot.get()
+
+
+@pytest.fixture
+def mux_vm(mux_boot):
+    """This machine and two guests of one multiplexer: `host`, `guests`, `cids`, `mux`."""
+    return mux_boot.get()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -32,10 +32,11 @@ def serve(machine, language, address):
     return job
 
 
-def ask(machine, language, address):
-    """Milliseconds that the client took to connect and converse, by its own clock. Raises RuntimeError with what it printed."""
+def ask(machine, language, address, half_close=True):
+    """Milliseconds that the client took to connect and converse, by its own clock; without a goodbye, where there is no half-close on the
+    way. Raises RuntimeError with what it printed."""
     arguments, environment = command(language, "client", address)
-    done = machine.run([str(a) for a in arguments], env=environment)
+    done = machine.run([*map(str, arguments), *([] if half_close else ["--no-bye"])], env=environment)
     lines = done.text.splitlines()
     try:
         if language == "C":

@@ -1,9 +1,25 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: MIT
 #
-# First process of a guest: loads the modules, mounts the machine's file system read-only, then carries out the shell
-# lines that come in by the virtio port, where the first three functions are the vocabulary. It reports in frames:
-# a line "KIND JOB CODE SIZE" and SIZE bytes of output. Everybody reports to /reports, so one process writes frames.
+# First process of a guest. The kernel line may say: modules=A,B (what to load), and run="COMMAND", whose end powers the guest off; or
+# jobs=FOLDER:FOLDER, for the lab: the machine's file system is mounted read-only, and the shell lines that come in by the virtio port are
+# carried out. It then reports in frames: a line "KIND JOB CODE SIZE" and SIZE bytes of output; all report to /reports, so one process
+# writes frames.
+: "${modules=virtio_pci,virtio_mmio,vmw_vsock_virtio_transport,hv_sock}"
+: "${run=virtsock echo -v -s vsock://:1024}"
+
+bring_up() {
+    /bin/busybox mount -t proc proc /proc   # by its path: busybox finds itself there when it is asked for a command
+    mount -t sysfs sys /sys
+    mount -t devtmpfs dev /dev
+    mkdir /dev/pts /dev/shm
+    mount -t devpts pts /dev/pts
+    mount -t tmpfs shm /dev/shm
+    for module in $(echo "$modules" | tr , ' '); do
+        modprobe "$module" 2>/dev/null || echo "init: $module does not fit this machine"
+    done
+    ip link set lo up
+}
 
 start() {       # JOB SCRIPT: run it in the machine's file system, in a session of its own; this shell's `&` would leave it deaf to SIGINT
     : >"/jobs/$1"
@@ -15,8 +31,8 @@ start() {       # JOB SCRIPT: run it in the machine's file system, in a session 
     ) &
 }
 
-end() {         # JOB: its whole process group
-    read -r group <"/jobs/$1.pid" && kill -9 "-$group"
+signal() {      # JOB NAME: to its whole process group
+    read -r group <"/jobs/$1.pid" && kill "-$2" "-$group"
 }
 
 peek() {        # JOB: report the output so far
@@ -33,37 +49,39 @@ report() {
     done
 }
 
-/bin/busybox mount -t proc proc /proc       # by its path: busybox finds itself there when it is asked for a command
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-mkdir /dev/pts /dev/shm
-mount -t devpts pts /dev/pts
-mount -t tmpfs shm /dev/shm
-for module in /modules/*; do
-    insmod "$module"
-done
+mount_machine() {
+    mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,ro,cache=loose machine /machine
+    mount --bind /machine /root
+    for folder in /root/tmp /root/run /root/var/tmp; do
+        mount -t tmpfs -o mode=1777 tmp "$folder"
+    done
+    for folder in dev proc sys; do
+        mount --rbind "/$folder" "/root/$folder"
+    done
+    echo "$jobs" | tr : '\n' | while read -r shown; do   # what must be seen even where a tmpfs now hides it
+        [ -e "/root$shown" ] || { mkdir -p "/root$shown" && mount --bind "/machine$shown" "/root$shown"; }
+    done
+}
 
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,ro,cache=loose machine /machine
-mount --bind /machine /root
-for folder in /root/tmp /root/run /root/var/tmp; do
-    mount -t tmpfs -o mode=1777 tmp "$folder"
-done
-for folder in dev proc sys; do
-    mount --rbind "/$folder" "/root/$folder"
-done
-while read -r shown; do                     # what must be seen even where a tmpfs now hides it
-    [ -e "/root$shown" ] || { mkdir -p "/root$shown" && mount --bind "/machine$shown" "/root$shown"; }
-done </show
-ip link set lo up
+serve() {
+    mkdir /jobs
+    mkfifo /reports
+    exec 3<>/reports 4<>/dev/vport0p1
+    export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
+    report <&3 >&4 &
+    : >/jobs/0
+    echo "ready 0 0" >&3
+    while read -r line <&4; do
+        eval "$line"
+    done                                    # until the other end of the port is gone
+}
 
-mkdir /jobs
-mkfifo /reports
-exec 3<>/reports 4<>/dev/vport0p1
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
-report <&3 >&4 &
-: >/jobs/0
-echo "ready 0 0" >&3
-while read -r line <&4; do
-    eval "$line"
-done
-poweroff -f                                 # the other end of the port is gone
+bring_up
+if [ -n "$jobs" ]; then
+    mount_machine
+    serve
+else
+    PATH=/bin sh -c "$run"
+    echo "init: $run: exit $?"
+fi
+poweroff -f

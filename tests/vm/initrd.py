@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""The first ramdisk: busybox, init.sh, the kernel modules in loading order. Owns the cpio format and its cache."""
+"""The first ramdisk of every guest: busybox, init.sh, the command where it was built static, and the modules of a host and of a guest.
+
+Owns the cpio format and its cache.
+"""
 
 import hashlib
 import shutil
 import stat
+import time
 from pathlib import Path
 
 from . import kernel
+from .cache import Missing, cache_root, cached, found
+from .machine import PROJECT
 
 INIT = Path(__file__).with_name("init.sh")
-FOLDERS = ("bin", "dev", "proc", "sys", "modules", "machine", "root")
+TOOL = PROJECT / "build" / "musl" / "tools" / "virtsock"
+DRIVERS = ("virtio_pci", "virtio_mmio", "vmw_vsock_virtio_transport", "hv_sock",        # init.sh loads these, where it is told nothing else
+           "virtio_console", "9pnet_virtio", "9p", "vsock_loopback", "vhost_vsock", "kvm_amd", "kvm_intel")
+FOLDERS = ("bin", "dev", "proc", "sys", "lib", "lib/modules", "machine", "root")
+KEPT_DAYS = 2               # of older ramdisks, once a new one is made
 
 
 def entry(name, mode, data=b"", number=0, device=(0, 0)):
@@ -24,31 +34,44 @@ def pad(data):
     return data + b"\0" * (-len(data) % 4)
 
 
-def archive(modules, shown):
+def archive(linux):
     """The ramdisk as bytes: not packed, since a guest under emulation unpacks slower than it reads."""
-    members = [(folder, stat.S_IFDIR | 0o755, b"") for folder in FOLDERS]
-    members.append(("init", stat.S_IFREG | 0o755, INIT.read_bytes()))
-    members.append(("bin/busybox", stat.S_IFREG | 0o755, busybox()))
-    members.append(("show", stat.S_IFREG | 0o644, "".join(f"{folder}\n" for folder in shown).encode()))
-    for number, file in enumerate(modules):
-        members.append((f"modules/{number:02}-{file.name}", stat.S_IFREG | 0o644, kernel.unsigned(file.read_bytes())))
+    members = [(folder, stat.S_IFDIR | 0o755, b"") for folder in (*FOLDERS, f"lib/modules/{linux.version}")]
+    programs = {"init": INIT.read_bytes(), "bin/busybox": busybox()}
+    if TOOL.exists():
+        programs["bin/virtsock"] = TOOL.read_bytes()
+    members += [(name, stat.S_IFREG | 0o755, data) for name, data in programs.items()]
+    members += [(f"lib/modules/{linux.version}/{name}", stat.S_IFREG | 0o644, data) for name, data in modules(linux).items()]
     console = entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     return b"".join(entry(*member, number) for number, member in enumerate(members, 1)) + console + entry("TRAILER!!!", 0)
 
 
+def modules(linux):
+    """{name: bytes} of the drivers, and the list by which modprobe finds what each needs."""
+    needs = linux.modules(DRIVERS)
+    listed = "".join(f"{file.name}: {' '.join(needed.name for needed in files)}\n" for file, files in needs.items())
+    return {"modules.dep": listed.encode(), **{file.name: kernel.unsigned(file.read_bytes()) for file in needs}}
+
+
 def busybox():
     """The static busybox; a dynamic one would die as the guest's first process."""
-    found = shutil.which("busybox", path=kernel.ENVIRONMENT["PATH"])
-    if not found:
-        raise kernel.Missing("busybox is not installed (busybox-static)")
-    program = Path(found).read_bytes()
+    file = found("busybox")
+    if not file:
+        raise Missing("busybox is not installed (busybox-static)")
+    program = Path(file).read_bytes()
     if b"/ld-linux" in program[:4096]:
-        raise kernel.Missing("busybox is not static (busybox-static)")
+        raise Missing("busybox is not static (busybox-static)")
     return program
 
 
-def make(kernel_, names, shown):
-    """The file of a ramdisk that loads these modules and shows these folders; made once for each content."""
-    data = archive(kernel_.modules(names), shown)
-    name = hashlib.sha256(data).hexdigest()[:24]
-    return kernel.cached(f"initrd/{name}", lambda folder: (folder / "initrd").write_bytes(data)) / "initrd"
+def make(linux):
+    """The file of the ramdisk; made once for each content."""
+    data = archive(linux)
+
+    def write(folder):
+        (folder / "initrd").write_bytes(data)
+        for old in cache_root().glob("initrd/*"):
+            if old.is_dir() and old.stat().st_mtime < time.time() - KEPT_DAYS * 86400:
+                shutil.rmtree(old, ignore_errors=True)
+
+    return cached(f"initrd/{hashlib.sha256(data).hexdigest()[:24]}", write) / "initrd"

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from .kernel import LabError
+from .cache import LabError
 
 PROJECT = Path(__file__).resolve().parents[2]
 TAIL = 3000                 # bytes of a log that an error carries
@@ -83,10 +83,15 @@ class Job:
             with self._news:
                 if self._over():
                     return
-                self.machine._kill(self)
+                self.signal("KILL")
                 if self._news.wait_for(self._over, 1):
                     return
         raise TimedOut(self._story("would not be killed"))
+
+    def signal(self, name):
+        """Send it to all of its process group: "STOP", "CONT", "KILL"."""
+        if not self._over():
+            self.machine._signal(self, name)
 
     def __enter__(self):
         return self
@@ -172,9 +177,9 @@ class Here(Machine):
     def _peek(self, job):
         job._tell(self._read(job))
 
-    def _kill(self, job):
+    def _signal(self, job, name):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(job._process.pid, signal.SIGKILL)
+            os.killpg(job._process.pid, signal.Signals[f"SIG{name}"])
 
     @staticmethod
     def _read(job):
@@ -234,8 +239,8 @@ class Guest(Machine):
     def _peek(self, job):
         self._say(f"peek {job.number}")
 
-    def _kill(self, job):
-        self._say(f"end {job.number}")
+    def _signal(self, job, name):
+        self._say(f"signal {job.number} {name}")
 
     def _say(self, line):
         with self._lock, contextlib.suppress(OSError):      # a channel that is broken is the reader's to notice

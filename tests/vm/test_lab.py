@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from . import initrd, kernel, lab
+from . import cache, initrd, kernel, lab, qemu
 from .machine import Here, LabError, TimedOut, one_line
 
 SERVER = """
@@ -119,14 +119,14 @@ def test_errors_carry_the_serial_log(loopback_vm):
 
 
 def test_a_guest_that_does_not_come_up_is_an_error_in_time(vm_logs):
-    guest = lab.boot("late", lab.BASE, vm_logs, memory=256, cpus=1)
+    guest = qemu.boot("late", (), vm_logs, memory=256, cpus=1)
     with pytest.raises(TimedOut, match=r"late: not up within 0\.2 s"):
         lab.up(guest, 0.2)
     assert guest.qemu.result is not None
 
 
 def test_a_guest_that_dies_ends_its_jobs(vm_logs):
-    with lab.up(lab.boot("mortal", lab.BASE, vm_logs, memory=256, cpus=1), lab.BOOT_TIME) as guest:
+    with lab.up(qemu.boot("mortal", (), vm_logs, memory=256, cpus=1), lab.BOOT_TIME) as guest:
         job = guest.start("sleep 60")
         guest.qemu.kill()
         with pytest.raises(LabError, match="cut off"):
@@ -161,7 +161,7 @@ def test_a_host_with_vhost_needs_no_nesting(nested_vms):
     """The emulated host is such a machine: the lab runs there as it would here, beside the guest that is up already."""
     if nested_vms.how != "nested":
         pytest.skip("this machine has vhost itself: the other tests here were that case")
-    inside = {"XDG_CACHE_HOME": kernel.cache_root().parents[1], lab.ACCEL_VARIABLE: "kvm"}
+    inside = {"XDG_CACHE_HOME": cache.cache_root().parents[1], qemu.ACCEL_VARIABLE: "kvm"}
     done = nested_vms.host.run("python3 -m tests.vm --logs /tmp/logs pair guest 'echo up in $(hostname)'", 120, inside)
     assert done == (0, b"on this machine, guest's CID 43\nup in (none)\n"), done.text
 
@@ -174,10 +174,10 @@ def test_a_cached_folder_is_whole_or_not_there(tmp_path, monkeypatch):
         raise LabError("half way")
 
     with pytest.raises(LabError, match="half way"):
-        kernel.cached("thing", fails)
-    assert not (kernel.cache_root() / "thing").exists()
-    made = kernel.cached("thing", lambda folder: (folder / "whole").write_text("1"))
-    assert kernel.cached("thing", fails) == made
+        cache.cached("thing", fails)
+    assert not (cache.cache_root() / "thing").exists()
+    made = cache.cached("thing", lambda folder: (folder / "whole").write_text("1"))
+    assert cache.cached("thing", fails) == made
     assert [file.name for file in made.iterdir()] == ["whole"]
 
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Debian's packages as files: downloaded by apt, unpacked, never installed.
+
+Owns how apt is asked, and a view of Debian unstable that is apart from the system's own lists.
+"""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+from .cache import LabError, Missing, tool
+
+
+def unpack(name, folder, options=()):
+    """The package's tree below the folder. Missing, where apt does not have it."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        try:        # apt warns as root that the download was not sandboxed: that is no failure
+            tool("apt-get", *options, "download", name, cwd=work)
+        except LabError as error:
+            raise Missing(f"the package {name} cannot be downloaded (try apt-get update): {error}") from error
+        package, = Path(work).glob("*.deb")
+        tool("dpkg", "-x", package, folder)
+
+
+def unpack_unstable(name, folder):
+    """As unpack(), with the package of Debian unstable, from the mirror that this machine has its own release from."""
+    with unstable() as options:
+        unpack(name, folder, options)
+
+
+@contextlib.contextmanager
+def unstable():
+    """apt's options for a state of its own that knows unstable alone; the system's lists are left as they are."""
+    with tempfile.TemporaryDirectory() as work:
+        for folder in ("lists/partial", "archives/partial", "none"):
+            Path(work, folder).mkdir(parents=True)
+        sources = Path(work, "sources.list")
+        sources.write_text(f"deb {mirror()} unstable main\n")
+        options = [option for setting in (
+            f"Dir::Etc::sourcelist={sources}", f"Dir::Etc::sourceparts={work}/none", f"Dir::State::lists={work}/lists",
+            f"Dir::Cache={work}", "Acquire::Languages=none", "APT::Sandbox::User=root") for option in ("-o", setting)]
+        try:
+            tool("apt-get", *options, "update", timeout=90)
+        except LabError as error:
+            raise Missing(f"Debian unstable's list of packages cannot be had: {error}") from error
+        yield options
+
+
+def mirror():
+    """Where this machine has Debian itself from."""
+    chosen = ("Created-By: Packages", "Origin: Debian", "Label: Debian", "Component: main")
+    listed = tool("apt-get", "indextargets", "--format", "$(REPO_URI)", *chosen).decode().split()
+    if not listed:
+        raise Missing("apt has no Debian mirror here")
+    return listed[0]
