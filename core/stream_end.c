@@ -123,13 +123,13 @@ static virtsock_status name_end(const virtsock_stream *s, const char *op, int (*
 
     if (t == NULL)
         return vs_fail(err, op, s->about, &why);
-    if (t->address_of == NULL && ask == vs_peer_end && atomic_load(&s->attempts) > 0)
-        return vs_address_copy(out, s->about);          /* what this end asked the multiplexer for */
-    if (t->address_of == NULL)
-        return vs_refuse(err, op, s->about, VIRTSOCK_E_NOT_FOUND, "a multiplexer does not tell that end's name");
-    if ((status = os_status(s, op, ask(vs_handle_fd(&s->handle), &end), err)) != VIRTSOCK_OK)
+    if (t->address_of == NULL)          /* a multiplexer tells nothing; this end knows what it asked for */
+        status = ask == vs_peer_end && atomic_load(&s->attempts) > 0 ? vs_address_copy(out, s->about) : VIRTSOCK_E_NOT_FOUND;
+    else if ((status = os_status(s, op, ask(vs_handle_fd(&s->handle), &end), err)) != VIRTSOCK_OK)
         return status;
-    if ((status = t->address_of(out, &end, s->type)) == VIRTSOCK_OK)
+    else
+        status = t->address_of(out, &end, s->type);
+    if (status == VIRTSOCK_OK)
         return VIRTSOCK_OK;
     return vs_refuse(err, op, s->about, status, status == VIRTSOCK_E_NOT_FOUND ? "that end has no name" : NULL);
 }

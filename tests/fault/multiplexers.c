@@ -39,12 +39,16 @@ static pid_t hypervisor(const char *name, const char *request, const char *answe
 
 static void converse(void)
 {
-    struct talk t = { 0 };
-    size_t      sent = 0, got = 0;
-    char        buf[8];
+    struct talk       t = { 0 };
+    virtsock_address *peer = NULL;
+    size_t            sent = 0, got = 0;
+    char              buf[8];
 
     TRY("parse", VIRTSOCK_OK, virtsock_address_parse(&t.address, text, &e));
     TRY("connect", VIRTSOCK_OK, virtsock_connect(&t.client, t.address, NULL, &e));
+    TRY("peer", VIRTSOCK_OK, virtsock_stream_peer(t.client, &peer, &e));
+    CHECK(virtsock_address_equal(peer, t.address));
+    virtsock_address_free(peer);
     TRY("send", VIRTSOCK_OK, give(t.client, "hello", 5, &sent, -1, &e));
     TRY("recv", VIRTSOCK_OK, take(t.client, buf, 5, &got, 2000, &e));
     CHECK(got == 5 && memcmp(buf, "hello", 5) == 0);
