@@ -209,6 +209,20 @@ def test_services_of_no_port(vm):
         virtsock.connect(address(vm, "vsock-mux", GUID))
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_program_that_accepts_nobody_is_given_up(vm, protocol):
+    name = "vsock.sock_52" if protocol == "vsock-mux" else "00000002.00000034"
+    with mux(vm), socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(vm / name))
+        listener.listen(0)
+        first.connect(str(vm / name))           # its queue is full
+        begun = time.monotonic()
+        with connected(vm / ("vsock.sock" if protocol == "vsock-mux" else "connect")) as s:
+            s.sendall(b"CONNECT 52\n" if protocol == "vsock-mux" else b"00000002.00000034\n")
+            assert hung_up(s)
+        assert 2 <= time.monotonic() - begun < 5
+
+
 def test_hyperkit_reads_once(vm):
     with mux(vm) as m, program(address(vm, "hyperkit"), drain) as p:
         with connected(vm / "connect") as s:
