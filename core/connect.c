@@ -18,18 +18,28 @@ struct vs_connecting {
     bool                       begun;           /* an attempt is under way */
     bool                       adopts;          /* the descriptor is the caller's until OK */
     int64_t                    pause_until;     /* between attempts; 0: none */
-    int64_t                    wait_until;      /* 0: one attempt */
+    int64_t                    wait_until;      /* 0: one connection */
+    int64_t                    until;           /* of this connection, which may take several attempts; 0: none begun */
+    int64_t                    try_ms;          /* the next of them; 0: one takes all the time */
     int64_t                    backoff_ms;
     struct vs_cause            last;            /* of the latest attempt that failed */
     virtsock_error             final;           /* once it has failed for good */
 };
 
+static void drop_socket(struct vs_connecting *c)
+{
+    if (c->attempt.fd >= 0 && !c->adopts) {
+        vs_abandon(c->attempt.fd, &c->attempt.pending);
+        vs_close(c->attempt.fd);
+    }
+    c->attempt.fd = -1;
+}
+
 void vs_connecting_free(struct vs_connecting *c)
 {
     if (c == NULL)
         return;
-    if (c->attempt.fd >= 0 && !c->adopts)
-        vs_close(c->attempt.fd);
+    drop_socket(c);
     free(c);
 }
 
@@ -65,7 +75,7 @@ static struct vs_connecting *connecting_new(const struct vs_transport *t, const 
     c->transport = t;
     c->attempt.address = address;
     c->attempt.options = &c->options;
-    c->attempt.fd = -1;
+    c->attempt.fd = c->attempt.pending.fd = -1;
     c->adopts = address->scheme == VIRTSOCK_SCHEME_FD;
     c->wait_until = vs_deadline(wait_ms);
     c->backoff_ms = vs_option(options, VIRTSOCK_OPTION_BACKOFF_FIRST, BACKOFF_FIRST);
@@ -108,18 +118,33 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* A try, then one of twice its length, and so on: a listener that comes late is found, and one that is slow is reached. */
+static int64_t until_of_attempt(struct vs_connecting *c)
+{
+    int64_t until = vs_now_ms() + c->try_ms;
+
+    if (c->try_ms == 0 || until > c->until - c->transport->try_ms)
+        return c->until;
+    c->try_ms *= 2;
+    return until;
+}
+
 static void begin_attempt(struct vs_connecting *c, virtsock_stream *s)
 {
     int64_t timeout = vs_option(&c->options, VIRTSOCK_OPTION_CONNECT_TIMEOUT, 0);
     bool    set = (c->options.set & VS_OPTION_BIT(VIRTSOCK_OPTION_CONNECT_TIMEOUT)) != 0;
 
+    if (c->until == 0) {
+        c->try_ms = c->transport->try_ms;
+        c->until = set ? vs_deadline(timeout) : c->transport->connect_ms != 0 ? vs_deadline(c->transport->connect_ms) : VS_FOREVER;
+        if (c->wait_until != 0)
+            c->until = earlier(c->until, c->wait_until);
+    }
     c->begun = true;
     c->pause_until = 0;
     c->attempt.timeout_ms = timeout;
-    c->attempt.until = set ? vs_deadline(timeout) : VS_FOREVER;
+    c->attempt.until = until_of_attempt(c);
     c->attempt.asked = false;
-    if (c->wait_until != 0)
-        c->attempt.until = earlier(c->attempt.until, c->wait_until);
     atomic_fetch_add(&s->attempts, 1);
     atomic_store(&s->last_status, VIRTSOCK_OK);
     atomic_store(&s->last_code, 0);
@@ -144,18 +169,36 @@ static virtsock_status final_timeout(const struct vs_connecting *c, const virtso
     return why->status;
 }
 
+/* Silence, where it does not mean that nobody listens by now: true, another attempt is due; else *why is what all of it came to. */
+static bool tries_again(struct vs_connecting *c, struct vs_cause *why)
+{
+    const bool silence = c->transport->try_ms != 0 && why->status == VIRTSOCK_E_TIMEOUT;
+    int64_t    now;
+
+    if (silence && (now = vs_now_ms()) < c->until) {
+        c->pause_until = why->os_code == 0 ? now : now + BACKOFF_FIRST;
+        return true;
+    }
+    c->until = 0;
+    if (silence)
+        why->text = c->transport->silence(c->attempt.address);
+    if (silence && (c->options.set & VS_OPTION_BIT(VIRTSOCK_OPTION_CONNECT_TIMEOUT)) == 0)
+        why->status = VIRTSOCK_E_REFUSED;
+    return false;
+}
+
 /* An attempt has failed: AGAIN with a pause before the next, or the final answer. */
 static virtsock_status after_failure(struct vs_connecting *c, virtsock_stream *s, struct vs_cause *why, char *text, size_t cap)
 {
     const bool cut_short = why->status == VIRTSOCK_E_TIMEOUT && why->os_code == 0 && c->last.status != 0;
     int64_t    now;
 
-    if (c->attempt.fd >= 0 && !c->adopts)
-        vs_close(c->attempt.fd);
-    c->attempt.fd = -1;
+    drop_socket(c);
     c->begun = false;
     atomic_store(&s->last_status, why->status);
     atomic_store(&s->last_code, why->os_code);
+    if (tries_again(c, why))
+        return VIRTSOCK_E_AGAIN;
     if (c->wait_until == 0 || (why->status != VIRTSOCK_E_REFUSED && why->status != VIRTSOCK_E_UNREACHABLE && why->status != VIRTSOCK_E_TIMEOUT))
         return why->status;
     if (!cut_short)                             /* an attempt that our own time ended has no cause to tell */
@@ -206,7 +249,7 @@ void virtsock_stream_wants(const virtsock_stream *stream, virtsock_fd *fd, int *
             next = next_step(s->connecting);
             left = next == VS_FOREVER ? -1 : next <= vs_now_ms() ? 0 : next - vs_now_ms();
             if (s->connecting->pause_until == 0 && s->connecting->begun && s->connecting->attempt.events != 0) {
-                want_fd = s->connecting->attempt.fd;
+                want_fd = s->connecting->attempt.pending.fd;
                 want_events = s->connecting->attempt.events;
             }
         }
@@ -255,7 +298,7 @@ static virtsock_status drive(struct vs_connecting *c, virtsock_stream *s, int64_
             return vs_because(why, VIRTSOCK_E_AGAIN, NULL);
         next = next_step(c);
         by_event = c->pause_until == 0 && c->attempt.events != 0;
-        status = vs_handle_wait(&s->handle, by_event ? c->attempt.fd : -1, by_event ? c->attempt.events : 0, earlier(next, deadline), why);
+        status = vs_handle_wait(&s->handle, by_event ? c->attempt.pending.fd : -1, by_event ? c->attempt.events : 0, earlier(next, deadline), why);
         if (status == VIRTSOCK_E_TIMEOUT && vs_now_ms() >= deadline)
             return vs_because(why, VIRTSOCK_E_AGAIN, NULL);
         if (status != VIRTSOCK_OK && status != VIRTSOCK_E_TIMEOUT)

@@ -53,12 +53,22 @@ static int wake_of(struct vs_handle *h, virtsock_fd *out)
     mine = (uint64_t)vs_process() << 32 | (uint32_t)(*out + 1);
     if (atomic_compare_exchange_strong(&h->wake, &old, mine)) {
         if (old != 0)
-            vs_close(wake_number(old));         /* the parent's, inherited: no call of this process waits for it */
+            vs_wake_close(wake_number(old));    /* the parent's, inherited: no call of this process waits for it */
         return 0;
     }
-    vs_close(*out);
+    vs_wake_close(*out);
     *out = wake_number(old);
     return 0;
+}
+
+/* The call itself has waited: OK is "begin it again". */
+static virtsock_status waited_inside(struct vs_handle *h, int64_t deadline, struct vs_cause *why)
+{
+    if (vs_is_closing(h))
+        return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
+    if (vs_now_ms() < deadline)
+        return VIRTSOCK_OK;
+    return vs_because(why, deadline == 0 ? VIRTSOCK_E_AGAIN : VIRTSOCK_E_TIMEOUT, NULL);
 }
 
 virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, int64_t deadline, struct vs_cause *why)
@@ -68,6 +78,8 @@ virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, 
     enum vs_waited waited;
     int            code;
 
+    if (VS_WAITS_INSIDE && fd >= 0 && fd == vs_handle_fd(h))
+        return waited_inside(h, deadline, why);
     if (!shuts && deadline != 0 && (code = wake_of(h, &wake)) != 0)
         return vs_os_cause(why, "wait", VIRTSOCK_SCHEME_NONE, code);
     if (vs_is_closing(h))
@@ -100,24 +112,38 @@ bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint32_t bits)
     } while (!atomic_compare_exchange_weak(&h->word, &word, word | bits));
     /* From here on no closer fires the wake of a stream, so it can go: one descriptor a stream. */
     if ((bits & VS_SHUTS) != 0 && (wake = atomic_exchange(&h->wake, 0)) != 0)
-        vs_close(wake_number(wake));
+        vs_wake_close(wake_number(wake));
     return true;
 }
 
 /* --- Closing ------------------------------------------------------------------------------------------------------------- */
 
+static bool is_settled(struct vs_handle *h, uint32_t mask, uint32_t value)
+{
+    return (atomic_load_explicit(&h->word, memory_order_acquire) & mask) == value;
+}
+
+/* The n-th pause of somebody who waits for others to leave. */
+static void nap(int n)
+{
+    vs_nap_us(n < 100 ? 0 : n < 120 ? 50 : 1000);
+}
+
 /* Until the masked bits of the word have the value. */
 static void settle(struct vs_handle *h, uint32_t mask, uint32_t value)
 {
-    for (int n = 0; (atomic_load_explicit(&h->word, memory_order_acquire) & mask) != value; n++)
-        vs_nap_us(n < 100 ? 0 : n < 120 ? 50 : 1000);
+    for (int n = 0; !is_settled(h, mask, value); n++)
+        nap(n);
 }
 
-static void fire_wake(struct vs_handle *h)
+/* Whoever is inside gets out. word: as it was when the mark was set. */
+static void wake_all(struct vs_handle *h, uint32_t word)
 {
-    uint64_t wake = atomic_load(&h->wake);
+    uint64_t wake;
 
-    if (wake != 0 && is_ours(wake))
+    if ((word & VS_SHUTS) != 0 || VS_WAITS_INSIDE)
+        vs_cancel(vs_handle_fd(h));
+    if ((word & VS_SHUTS) == 0 && (wake = atomic_load(&h->wake)) != 0 && is_ours(wake))
         vs_wake_fire(wake_number(wake));
 }
 
@@ -144,12 +170,10 @@ bool vs_handle_close(struct vs_handle *h, int64_t linger_until, bool *alone)
         settle(h, VS_CLOSED, VS_CLOSED);
         return false;
     }
-    if (!*alone) {
-        if ((old & VS_SHUTS) != 0)
-            vs_shutdown(vs_handle_fd(h), VIRTSOCK_SHUT_BOTH);
-        else
-            fire_wake(h);
-        settle(h, VS_USERS, 0);
+    for (int n = 0; !*alone && !is_settled(h, VS_USERS, 0); n++) {
+        if (n == 0 || VS_WAITS_INSIDE)
+            wake_all(h, old);
+        nap(n);
     }
     return true;
 }
@@ -164,7 +188,7 @@ virtsock_status vs_handle_linger(struct vs_handle *h, struct vs_cause *why)
 
     vs_shutdown(fd, VIRTSOCK_SHUT_SEND);
     while ((until = atomic_load(&h->linger_until)) > (now = vs_now_ms())) {
-        int64_t n = vs_recv(fd, scrap, sizeof scrap, false);
+        int64_t slice = until < now + 20 ? until : now + 20, n = vs_recv(fd, scrap, sizeof scrap, slice);
 
         if (n == 0)
             return VIRTSOCK_OK;
@@ -172,7 +196,7 @@ virtsock_status vs_handle_linger(struct vs_handle *h, struct vs_cause *why)
             return vs_os_cause(why, "close", VIRTSOCK_SCHEME_NONE, (int)-n);
         if (n > 0)
             continue;
-        switch (vs_wait(fd, VIRTSOCK_WANT_RECV, -1, until < now + 20 ? until : now + 20, h->interruptible, &code)) {
+        switch (vs_wait(fd, VIRTSOCK_WANT_RECV, -1, slice, h->interruptible, &code)) {
         case VS_SIGNALLED:   return vs_because(why, VIRTSOCK_E_INTERRUPTED, "a signal cut the wait for the peer's end short");
         case VS_WAIT_FAILED: return vs_os_cause(why, "close", VIRTSOCK_SCHEME_NONE, code);
         default:             break;
@@ -188,7 +212,7 @@ void vs_handle_closed(struct vs_handle *h)
     virtsock_fd fd = atomic_exchange(&h->fd, -1);       /* before the close: a fork in between sees no number without an owner */
 
     if (wake != 0)
-        vs_close(wake_number(wake));
+        vs_wake_close(wake_number(wake));
     if (fd >= 0)
         vs_close(fd);
     atomic_fetch_or_explicit(&h->word, VS_CLOSED, memory_order_release);

@@ -70,7 +70,7 @@ bool vs_parse_u32(const char *s, size_t n, uint32_t *out);
 #define VS_RULES_MAX   16
 
 struct vs_rule {
-    enum vs_rule_kind { VS_RULE_CID, VS_RULE_VM, VS_RULE_UID, VS_RULE_SELF, VS_RULE_LOCAL } kind;
+    enum vs_rule_kind { VS_RULE_CID, VS_RULE_PARENT, VS_RULE_VM, VS_RULE_UID, VS_RULE_SELF, VS_RULE_LOCAL } kind;
     bool privileged;                    /* source port below 1024 */
     union {
         struct {

@@ -3,6 +3,7 @@
  * Listeners: whom they accept, and that a client who is refused or has left costs the caller nothing.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "stream.h"
 
@@ -24,7 +25,8 @@ struct virtsock_listener {
 static const char *unchecked_rule(const virtsock_options *options, uint32_t can)
 {
     static const char *const names[] = {
-        [VS_RULE_CID] = "this transport cannot tell a peer's CID", [VS_RULE_VM] = "this transport cannot tell a peer's VM",
+        [VS_RULE_CID] = "this transport cannot tell a peer's CID",
+        [VS_RULE_PARENT] = "this transport cannot tell whether a peer is the host", [VS_RULE_VM] = "this transport cannot tell a peer's VM",
         [VS_RULE_UID] = "this transport cannot tell a peer's user", [VS_RULE_SELF] = "this transport cannot tell a peer's user",
         [VS_RULE_LOCAL] = "this transport cannot tell whether a peer is local",
     };
@@ -140,6 +142,14 @@ virtsock_status virtsock_listener_from_fd(virtsock_listener **out, virtsock_fd f
 
 /* --- Accepting ------------------------------------------------------------------------------------------------------------- */
 
+static bool is_vm(const struct vs_end *peer, const char *guid)
+{
+    char text[VS_GUID_TEXT];
+
+    vs_guid_format(text, &peer->vm);
+    return strcmp(text, guid) == 0;
+}
+
 static bool fits(const struct vs_rule *rule, const struct vs_end *peer, virtsock_fd fd)
 {
     uint32_t uid;
@@ -149,7 +159,11 @@ static bool fits(const struct vs_rule *rule, const struct vs_end *peer, virtsock
         return false;
     switch (rule->kind) {
     case VS_RULE_CID:   return peer->family == VS_FAMILY_VSOCK && rule->first <= peer->cid && peer->cid <= rule->last;
-    case VS_RULE_LOCAL: return peer->family == VS_FAMILY_UNIX || peer->cid == VIRTSOCK_CID_LOCAL;
+    case VS_RULE_PARENT: return peer->family == VS_FAMILY_VSOCK ? peer->cid == VIRTSOCK_CID_HOST : is_vm(peer, VIRTSOCK_VM_PARENT);
+    case VS_RULE_LOCAL:
+        return peer->family == VS_FAMILY_HYPERV ? is_vm(peer, VIRTSOCK_VM_LOOPBACK)
+                                                : peer->family == VS_FAMILY_UNIX || peer->cid == VIRTSOCK_CID_LOCAL;
+    case VS_RULE_VM:    return peer->family == VS_FAMILY_HYPERV && memcmp(&rule->vm, &peer->vm, sizeof rule->vm) == 0;
     case VS_RULE_UID:   return vs_peer_user(fd, &uid, &pid) == 0 && uid == rule->first;
     case VS_RULE_SELF:  return vs_peer_user(fd, &uid, &pid) == 0 && uid == vs_user();
     default:            return false;
@@ -181,11 +195,11 @@ static virtsock_stream *welcome(const virtsock_listener *l, virtsock_fd fd, cons
 }
 
 /* One client, if there is one that a rule admits: OK; AGAIN: nobody waits; DENIED: one was passed over; else *why. */
-static virtsock_status accept_one(virtsock_listener *l, virtsock_stream **out, struct vs_cause *why)
+static virtsock_status accept_one(virtsock_listener *l, virtsock_stream **out, int64_t until, struct vs_cause *why)
 {
     struct vs_end peer;
     virtsock_fd   fd = -1;
-    int           code = vs_accept(vs_handle_fd(&l->handle), l->kind.family, &fd, &peer);
+    int           code = vs_accept(vs_handle_fd(&l->handle), l->kind.family, &fd, &peer, until);
 
     if (code == VS_EMPTY)
         return VIRTSOCK_E_AGAIN;
@@ -209,7 +223,7 @@ static virtsock_status accept_until(virtsock_listener *l, virtsock_stream **out,
     virtsock_status status;
 
     for (int passed = 0;;) {
-        if ((status = accept_one(l, out, why)) == VIRTSOCK_E_DENIED) {
+        if ((status = accept_one(l, out, deadline, why)) == VIRTSOCK_E_DENIED) {
             if (vs_is_closing(&l->handle))
                 return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
             if (timeout_ms > 0 && vs_now_ms() >= deadline)

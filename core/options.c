@@ -96,7 +96,7 @@ static bool parse_rule(struct vs_rule *rule, const char *s, size_t n)
         n -= tail;
     }
     if (is_word(s, n, "host") || is_word(s, n, "parent")) {
-        rule->first = rule->last = VIRTSOCK_CID_HOST;
+        rule->kind = VS_RULE_PARENT;
         return true;
     }
     if (is_word(s, n, "local")) {

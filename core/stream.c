@@ -19,7 +19,7 @@ virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_opt
     if (s == NULL)
         return NULL;
     vs_handle_init(&s->handle, vs_option(options, VIRTSOCK_OPTION_INTERRUPTIBLE, 0) != 0);
-    s->linger_ms = (int)vs_option(options, VIRTSOCK_OPTION_LINGER, 0);
+    s->linger_ms = (int)vs_option(options, VIRTSOCK_OPTION_LINGER, -1);
     s->message_max = (size_t)vs_option(options, VIRTSOCK_OPTION_MESSAGE_MAX, MESSAGE_MAX);
     if (about != NULL && vs_address_copy(&s->about, about) != VIRTSOCK_OK) {
         free(s);
@@ -81,17 +81,17 @@ static int64_t deadline_of(struct transfer *t)
 }
 
 /* One system call: bytes, or minus the system's code. */
-static inline int64_t move(virtsock_stream *s, const struct transfer *t, bool wait, bool *cut)
+static inline int64_t move(virtsock_stream *s, const struct transfer *t, int64_t until, bool *cut)
 {
     virtsock_fd fd = vs_handle_fd(&s->handle);
 
     if (t->direction == SEND)
-        return vs_send(fd, t->data, t->size, wait);
+        return vs_send(fd, t->data, t->size, until);
     if (t->direction == SENDV)
-        return vs_sendv(fd, t->slices, t->count, wait);
+        return vs_sendv(fd, t->slices, t->count, t->size, until);
     if (s->type == VIRTSOCK_TYPE_SEQPACKET)
-        return vs_recv_message(fd, t->data, t->size, cut, wait);
-    return vs_recv(fd, t->data, t->size, wait);
+        return vs_recv_message(fd, t->data, t->size, cut, until);
+    return vs_recv(fd, t->data, t->size, until);
 }
 
 /* What n bytes mean. Short of everything, a send that a close cut off is CANCELLED, with its count. */
@@ -144,7 +144,7 @@ static virtsock_status not_yet(virtsock_stream *s, struct transfer *t, struct vs
 }
 
 /* Everything but "some bytes at the first try", whose result is n. */
-static virtsock_status transfer_slowly(virtsock_stream *s, struct transfer *t, int64_t n, bool wait, size_t *done, struct vs_cause *why)
+static virtsock_status transfer_slowly(virtsock_stream *s, struct transfer *t, int64_t n, int64_t until, size_t *done, struct vs_cause *why)
 {
     bool            cut = false, ready;
     virtsock_status status;
@@ -154,7 +154,7 @@ static virtsock_status transfer_slowly(virtsock_stream *s, struct transfer *t, i
             return status;
         if ((status = wait_ready(s, t, &ready, why)) != VIRTSOCK_OK)
             return status;
-        if ((n = move(s, t, wait, &cut)) > 0)
+        if ((n = move(s, t, until, &cut)) > 0)
             return moved(s, t, n, cut, done, why);
         if (ready && vs_would_block((int)-n) && (status = not_yet(s, t, why)) != VIRTSOCK_OK)
             return status;
@@ -169,7 +169,7 @@ static virtsock_status wait_for_room(virtsock_stream *s, struct transfer *t, str
     int64_t         n;
 
     do {
-        if ((n = vs_send(vs_handle_fd(&s->handle), "", 0, false)) < 0 && !vs_would_block((int)-n) && !vs_is_closing(&s->handle))
+        if ((n = vs_send(vs_handle_fd(&s->handle), "", 0, 0)) < 0 && !vs_would_block((int)-n) && !vs_is_closing(&s->handle))
             return vs_os_cause(why, "message", s->scheme, (int)-n);
         status = wait_ready(s, t, &ready, why);
     } while (status == VIRTSOCK_OK && !ready);
@@ -226,15 +226,16 @@ static virtsock_status fit(const virtsock_stream *s, struct transfer *t, struct 
 
 #define NOT_TRIED INT64_MIN
 
-static inline bool may_block(uint32_t word, int timeout_ms)
+static inline int64_t may_block(uint32_t word, int timeout_ms)
 {
-    return timeout_ms < 0 && (word & VS_BLOCKS) != 0;
+    return timeout_ms < 0 && (word & VS_BLOCKS) != 0 ? VS_FOREVER : 0;
 }
 
 /* The caller is inside, and word is what it saw; n is what a first try gave, or NOT_TRIED. */
 static virtsock_status transfer(virtsock_stream *s, uint32_t word, struct transfer *t, int64_t n, size_t *done, struct vs_cause *why)
 {
-    bool            cut = false, wait = may_block(word, t->timeout_ms);
+    bool            cut = false;
+    int64_t         until = VS_WAITS_INSIDE ? deadline_of(t) : may_block(word, t->timeout_ms);
     virtsock_status status;
 
     *done = 0;
@@ -247,10 +248,10 @@ static virtsock_status transfer(virtsock_stream *s, uint32_t word, struct transf
     if (s->whole && t->direction != RECV)
         return send_whole(s, t, done, why);
     if (n == NOT_TRIED)
-        n = move(s, t, wait, &cut);
+        n = move(s, t, until, &cut);
     if (n > 0)
         return moved(s, t, n, cut, done, why);
-    return transfer_slowly(s, t, n, wait, done, why);
+    return transfer_slowly(s, t, n, until, done, why);
 }
 
 /* Before the caller leaves: a free may be waiting for that. */
@@ -283,7 +284,7 @@ static virtsock_status no_stream(enum direction direction, virtsock_error *err)
 /* True: bytes of a stream, as many as one system call takes, in a handle that is open: worth a try before anything else is looked at. */
 static inline bool is_simple(const virtsock_stream *s, uint32_t word, const void *data, size_t size)
 {
-    return vs_is_open(word) && s->type == VIRTSOCK_TYPE_STREAM && data != NULL && size - 1 < s->message_max;
+    return !VS_WAITS_INSIDE && vs_is_open(word) && s->type == VIRTSOCK_TYPE_STREAM && data != NULL && size - 1 < s->message_max;
 }
 
 virtsock_status virtsock_stream_send(virtsock_stream *s, const void *data, size_t size, size_t *done, int timeout_ms, virtsock_error *err)

@@ -15,7 +15,7 @@ struct virtsock_stream {
     virtsock_scheme       scheme;       /* of the conversation; of an adopted socket its family's */
     enum vs_family        family;
     int                   type;         /* VIRTSOCK_TYPE_ */
-    int                   linger_ms;
+    int                   linger_ms;    /* -1: the family's default */
     size_t                message_max;
     bool                  whole;        /* messages that a send may leave torn: AF_VSOCK seqpacket */
     _Atomic bool          torn;         /* one was */

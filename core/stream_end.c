@@ -49,6 +49,8 @@ virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_e
     return status;
 }
 
+#define LINGER_HYPERV 1000              /* ms: the system throws away what is on its way when a socket closes */
+
 /* The peer's end, if it was to be waited for. */
 static virtsock_status linger(virtsock_stream *s, int linger_ms, bool alone, struct vs_cause *why)
 {
@@ -67,7 +69,8 @@ virtsock_status virtsock_stream_close(virtsock_stream *s, int linger_ms, virtsoc
 
     if (s == NULL)
         return no_stream("close", err);
-    linger_ms = linger_ms < 0 ? s->linger_ms : linger_ms;
+    if (linger_ms < 0)
+        linger_ms = s->linger_ms >= 0 ? s->linger_ms : s->family == VS_FAMILY_HYPERV ? LINGER_HYPERV : 0;
     if (vs_handle_close(&s->handle, vs_deadline(linger_ms), &alone)) {
         if ((status = linger(s, linger_ms, alone, &why)) != VIRTSOCK_OK)
             vs_fail(err, "close", s->about, &why);

@@ -17,7 +17,7 @@ virtsock_status virtsock_supported(virtsock_scheme scheme, virtsock_error *err)
     const struct vs_transport *t = vs_transport_of(scheme, &why);
     virtsock_status            status = VIRTSOCK_OK;
 
-    if (t != NULL && (t->supported == NULL || t->supported(&why) == VIRTSOCK_OK))
+    if (t != NULL && (t->supported == NULL || t->supported(scheme, &why) == VIRTSOCK_OK))
         return VIRTSOCK_OK;
     status = vs_fail(err, "supported", NULL, &why);
     if (err != NULL)

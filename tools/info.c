@@ -10,6 +10,7 @@
 #include "args.h"
 #include "json.h"
 #include "peer.h"
+#include "platform.h"
 #include "report.h"
 
 static struct {
@@ -184,6 +185,16 @@ static void tell_scheme(struct json *j, int scheme)
     json_close(j, '}');
 }
 
+static void tell_family_43(struct json *j)
+{
+    if (!tool_has_family_43())
+        return;
+    if (set.json)
+        json_bool(j, "family_43", true);
+    else
+        puts("family 43   Hyper-V sockets as LinuxKit's kernels had them: known, and not used");
+}
+
 static int show_system(void)
 {
     struct json j = { stdout, false };
@@ -201,8 +212,11 @@ static int show_system(void)
         tell_scheme(&j, scheme);
     if (set.json) {
         json_close(&j, ']');
+        tell_family_43(&j);
         json_close(&j, '}');
         putchar('\n');
+    } else {
+        tell_family_43(&j);
     }
     return EXIT_DONE;
 }

@@ -33,6 +33,9 @@ void tool_wait(virtsock_fd fd, int events, int timeout_ms);
 /* True if the peer neither sends nor receives any more. ask: it takes an empty send to find out (all sockets but UNIX ones). */
 bool tool_peer_is_gone(virtsock_fd fd, bool ask);
 
+/* A Linux of LinuxKit, 4.4 to 4.10, with Hyper-V sockets as family 43 (from 4.11 on that number is AF_SMC's). */
+bool tool_has_family_43(void);
+
 /* Starts a thread that nobody waits for. False: the system has none to give now. */
 bool tool_thread(void (*run)(void *), void *argument);
 

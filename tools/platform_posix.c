@@ -12,10 +12,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -98,6 +100,21 @@ int tool_output(const void *data, size_t size)
 int tool_make_directory(const char *path)
 {
     return mkdir(path, S_IRWXU) == 0 ? 0 : errno;
+}
+
+/* The number is tried on kernels alone where it can mean nothing else: on others that would load AF_SMC's module. */
+bool tool_has_family_43(void)
+{
+    struct utsname system;
+    int            major, minor, fd;
+
+    if (uname(&system) != 0 || strcmp(system.sysname, "Linux") != 0 || sscanf(system.release, "%d.%d", &major, &minor) != 2
+        || major > 4 || (major == 4 && minor > 10))
+        return false;
+    if ((fd = socket(43, SOCK_STREAM, 1)) < 0)
+        return false;
+    close(fd);
+    return true;
 }
 
 void tool_wait(virtsock_fd fd, int events, int timeout_ms)

@@ -107,18 +107,21 @@ enum { VIRTSOCK_HALF_CLOSE_NATIVE = 1, VIRTSOCK_HALF_CLOSE_FRAMED = 2 };
 #define VIRTSOCK_CID_ANY        0xffffffffu
 #define VIRTSOCK_PORT_ANY       0xffffffffu
 
-#define VIRTSOCK_VM_WILDCARD  "00000000-0000-0000-0000-000000000000"    /* hvsocket.h: HV_GUID_ */
-#define VIRTSOCK_VM_BROADCAST "ffffffff-ffff-ffff-ffff-ffffffffffff"
-#define VIRTSOCK_VM_CHILDREN  "90db8b89-0d35-4f79-8ce9-49ea0ac8b7cd"
-#define VIRTSOCK_VM_LOOPBACK  "e0e16197-dd56-4a10-9195-5ee7a155a838"
-#define VIRTSOCK_VM_PARENT    "a42e7cda-d03f-480c-9cc2-a4de20abb878"
-#define VIRTSOCK_VM_SILOHOST  "36bd0c5c-7276-4223-88ba-7d03b654c568"
+/* hvsocket.h: HV_GUID_ */
+#define VIRTSOCK_VM_WILDCARD  "00000000-0000-0000-0000-000000000000"    /* listening: any VM, and this machine */
+#define VIRTSOCK_VM_BROADCAST "ffffffff-ffff-ffff-ffff-ffffffffffff"    /* undocumented */
+#define VIRTSOCK_VM_CHILDREN  "90db8b89-0d35-4f79-8ce9-49ea0ac8b7cd"    /* listening: VMs of this host */
+#define VIRTSOCK_VM_LOOPBACK  "e0e16197-dd56-4a10-9195-5ee7a155a838"    /* this machine */
+#define VIRTSOCK_VM_PARENT    "a42e7cda-d03f-480c-9cc2-a4de20abb878"    /* of a VM its host; of a silo the VM's host */
+#define VIRTSOCK_VM_SILOHOST  "36bd0c5c-7276-4223-88ba-7d03b654c568"    /* of a silo (container) the machine that it is on */
 
 /* Options: numbers, set by virtsock_options_set. A scheme that has no use for one that was set answers UNSUPPORTED. */
 typedef int virtsock_option;
 enum {
-    VIRTSOCK_OPTION_CONNECT_TIMEOUT = 1,        /* ms, one attempt with its handshake; -1 for ever. Unset: 1000 on Hyper-V
-                                                   and then REFUSED, 5000 for a handshake, else the system's */
+    VIRTSOCK_OPTION_CONNECT_TIMEOUT = 1,        /* ms, one connection with its handshake; -1 for ever. Unset: 1000 on
+                                                   Hyper-V and then REFUSED, 5000 for a handshake, else the system's.
+                                                   On Hyper-V that is several attempts, of 300, 600, 1200 ... ms, on
+                                                   fresh sockets: the peer may see some that were given up */
     VIRTSOCK_OPTION_WAIT          = 2,          /* ms, a total: REFUSED, UNREACHABLE and TIMEOUT are retried on fresh
                                                    sockets until then; -1 for ever; 0 (default) one attempt */
     VIRTSOCK_OPTION_BACKOFF_FIRST = 3,          /* ms between the first attempts, doubled each time; default 10 */
@@ -130,7 +133,7 @@ enum {
     VIRTSOCK_OPTION_BUFFER_MAX    = 9,          /* bytes; vsock only */
     VIRTSOCK_OPTION_MESSAGE_MAX   = 10,         /* bytes that one system call may send; default 1 GiB */
     VIRTSOCK_OPTION_SOCKET_MODE   = 11,         /* permission bits of a UNIX socket that listens; default 0600 */
-    VIRTSOCK_OPTION_INTERRUPTIBLE = 12,         /* 1: a signal ends a wait with INTERRUPTED; default 0 */
+    VIRTSOCK_OPTION_INTERRUPTIBLE = 12,         /* 1: a signal ends a wait with INTERRUPTED (not on Windows); default 0 */
     VIRTSOCK_OPTION_HYPERV_PASSTHRU  = 13,      /* 0 or 1; Windows 1607 to before 22H2 */
     VIRTSOCK_OPTION_HYPERV_SUSPEND   = 14,      /* 0 or 1: stay connected while the VM is paused; Windows 1709 */
     VIRTSOCK_OPTION_HYPERV_HIGH_VTL  = 15       /* 0 or 1; Windows 11 22H2 */
@@ -141,7 +144,7 @@ typedef int virtsock_item;
 enum {
     VIRTSOCK_ITEM_SCHEME      = 1,              /* of its address; of an adopted socket its family's */
     VIRTSOCK_ITEM_TYPE        = 2,              /* VIRTSOCK_TYPE_ */
-    VIRTSOCK_ITEM_ATTEMPTS    = 3,              /* connections tried so far; 0 for an accepted or adopted stream */
+    VIRTSOCK_ITEM_ATTEMPTS    = 3,              /* sockets tried so far; 0 for an accepted or adopted stream */
     VIRTSOCK_ITEM_LAST_STATUS = 4,              /* of the latest attempt, once it has failed; else 0 */
     VIRTSOCK_ITEM_LAST_CODE   = 5,              /* its system code */
     VIRTSOCK_ITEM_BUFFER_SIZE = 6,              /* bytes */
@@ -244,7 +247,7 @@ VIRTSOCK_API virtsock_status virtsock_stream_connect(virtsock_stream *stream, in
 
 /* After AGAIN: call virtsock_stream_connect again when fd has one of `events`, or timeout_ms have passed (-1: no limit); fd -1 is time
  * alone. The descriptor may be another after every step, under the same number too: remove a watch before the step, ask again after.
- * For the thread that drives. */
+ * On Windows fd is a HANDLE to wait for, and events do not matter. For the thread that drives. */
 VIRTSOCK_API void virtsock_stream_wants(const virtsock_stream *stream, virtsock_fd *fd, int *events, int *timeout_ms);
 
 /* --- Streams -------------------------------------------------------------------------------------------------------- */
@@ -282,7 +285,8 @@ VIRTSOCK_API virtsock_status virtsock_stream_close(virtsock_stream *stream, int 
 /* Closes with linger 0 what is still open, and releases the handle. Calls may be inside, none may come after. */
 VIRTSOCK_API void virtsock_stream_free(virtsock_stream *stream);
 
-/* The descriptor, blocking and close-on-exec; the stream keeps owning it. -1: not connected, or closed. */
+/* The descriptor, blocking and close-on-exec (Windows: a SOCKET, overlapped, not inherited, with no call pending); the stream keeps owning
+ * it. -1: not connected, or closed. */
 VIRTSOCK_API virtsock_fd virtsock_stream_fd(const virtsock_stream *stream);
 
 /* Gives the descriptor up to the caller, as it is; the stream is then closed. IN_USE: a call is inside. CANCELLED: closed before. */
@@ -316,7 +320,8 @@ VIRTSOCK_API virtsock_status virtsock_accept(virtsock_stream **out, virtsock_lis
 /* Where it listens, with the port that the system chose; for the caller to free. */
 VIRTSOCK_API virtsock_status virtsock_listener_address(const virtsock_listener *listener, virtsock_address **out, virtsock_error *err);
 
-/* The descriptor, non-blocking and close-on-exec: for a poll loop, then accept with timeout 0. -1: closed. */
+/* The descriptor, non-blocking and close-on-exec: for a poll loop, then accept with timeout 0. On Windows a SOCKET that a poll may not be
+ * asked about: accept in a thread. -1: closed. */
 VIRTSOCK_API virtsock_fd virtsock_listener_fd(const virtsock_listener *listener);
 
 /* Adopts a listening socket (socket activation), on OK only. It becomes non-blocking, for every process that has it. */

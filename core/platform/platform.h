@@ -30,13 +30,14 @@ const char *vs_os_advice(const char *op, virtsock_scheme scheme, int os_code);
 
 /* --- Sockets --------------------------------------------------------------------------------------------------------- */
 
-enum vs_family { VS_FAMILY_OTHER, VS_FAMILY_UNIX, VS_FAMILY_VSOCK, VS_FAMILY_INET, VS_FAMILY_INET6 };
+enum vs_family { VS_FAMILY_OTHER, VS_FAMILY_UNIX, VS_FAMILY_VSOCK, VS_FAMILY_INET, VS_FAMILY_INET6, VS_FAMILY_HYPERV };
 
 /* One end, as the system has it, in terms that transports understand. */
 struct vs_end {
     enum vs_family family;
     uint32_t       cid, port;           /* VSOCK; port: INET as well */
     bool           to_host;
+    struct vs_guid vm, service;         /* HYPERV */
     char           path[256];           /* UNIX; "" where it is unnamed. INET: the address as text. Ends in a NUL */
 };
 
@@ -45,23 +46,37 @@ extern const size_t vs_path_max;
 
 /* A new socket: not inherited by programs that are started, non-blocking, no SIGPIPE. type: VIRTSOCK_TYPE_. */
 int vs_socket(virtsock_fd *out, enum vs_family family, int type);
+
+/* What a connection under way has in the system between two steps. Starts as { -1, NULL }. */
+struct vs_pending {
+    virtsock_fd fd;                     /* to wait for: the socket, on Windows an event; -1: nothing */
+    void       *operation;              /* the system's own */
+};
+
 /* Never blocks. VS_PENDING: under way, vs_connect_result tells when it is through; VS_FULL: UNIX with a full backlog, call again. */
-int vs_connect(virtsock_fd fd, const struct vs_end *to);
+int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pending);
 /* What vs_connect answers where a socket's file has no listener any more. */
 bool vs_nobody_listens(int os_code);
 /* 0: connected; VS_PENDING; or the code it failed with. */
-int vs_connect_result(virtsock_fd fd);
+int vs_connect_result(virtsock_fd fd, struct vs_pending *pending);
+/* Bytes from the peer are awaited: pending->fd tells of them. */
+int vs_await(virtsock_fd fd, struct vs_pending *pending);
+/* Ends what is pending, if anything is. Before vs_close, and before a transfer. */
+void vs_abandon(virtsock_fd fd, struct vs_pending *pending);
 /* The port that was chosen is what vs_local_end tells. INET: one that connections of the past still hold will do. */
 int vs_bind(virtsock_fd fd, const struct vs_end *at);
 int vs_listen(virtsock_fd fd, int backlog);
-/* A new stream: blocking, not inherited. VS_EMPTY: nobody waits; VS_LEFT: a client that left before. Never blocks. from is filled. */
-int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs_end *from);
+/* A new stream: blocking, not inherited. VS_EMPTY: nobody waits; VS_LEFT: a client that left before. from is filled. Waits only if the
+ * system's calls do (VS_WAITS_INSIDE), and then until the deadline. */
+int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs_end *from, int64_t until);
 int vs_local_end(virtsock_fd fd, struct vs_end *end);
 int vs_peer_end(virtsock_fd fd, struct vs_end *end);
 int vs_set_blocking(virtsock_fd fd, bool blocking);
 /* how: VIRTSOCK_SHUT_. A socket that is no longer connected is 0. */
 int vs_shutdown(virtsock_fd fd, int how);
 void vs_close(virtsock_fd fd);
+/* Ends the calls inside, on a connected stream or where VS_WAITS_INSIDE: there not those that come late, so it is repeated. */
+void vs_cancel(virtsock_fd fd);
 
 #define VS_PENDING (-1)
 #define VS_FULL    (-2)
@@ -79,18 +94,30 @@ int vs_socket_kind(virtsock_fd fd, struct vs_socket_kind *kind);
 /* Settings of a socket. vsock: level AF_VSOCK; others: SO_SNDBUF and SO_RCVBUF. */
 int vs_set_buffers(virtsock_fd fd, enum vs_family family, int64_t min, int64_t size, int64_t max);     /* 0: leave */
 int vs_get_buffer(virtsock_fd fd, enum vs_family family, int64_t *size);
-int vs_set_vsock_connect_timeout(virtsock_fd fd, int64_t ms);
+int vs_set_vsock_connect_timeout(virtsock_fd fd, int64_t ms);             /* where there is AF_VSOCK */
+/* Where there is AF_HYPERV: the option's number in hvsocket.h. */
+int vs_set_hyperv(virtsock_fd fd, int option, uint32_t value);
 /* Who made the other end of a UNIX socket. */
 int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 
 /* --- Data: one system call each; EINTR is taken care of -------------------------------------------------------------- */
 
-/* Bytes, or minus the code. wait false: never blocks. */
-int64_t vs_send(virtsock_fd fd, const void *data, size_t size, bool wait);
-int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, bool wait);
-int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, bool wait);
+/* Windows has no wait for a socket that Hyper-V's would honour: there a call is begun and waits itself, until its deadline, and is taken back
+ * then (what had moved by then counts). Elsewhere a call is tried, and vs_wait tells when to try again. */
+#ifdef _WIN32
+#define VS_WAITS_INSIDE true
+#define VS_TELLS_USERS  false           /* vs_peer_user does */
+#else
+#define VS_WAITS_INSIDE false
+#define VS_TELLS_USERS  true
+#endif
+
+/* Bytes, or minus the code. until: 0 never blocks, VS_FOREVER may block; between them it counts where VS_WAITS_INSIDE, and is 0 elsewhere. */
+int64_t vs_send(virtsock_fd fd, const void *data, size_t size, int64_t until);
+int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, size_t max, int64_t until);     /* the first max bytes */
+int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, int64_t until);
 /* One message; *cut: it was longer than cap. */
-int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, bool wait);
+int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until);
 /* One AF_VSOCK message that must not be torn: waits at most until the deadline for the room that is missing; a signal ends it only if
  * interruptible. A failure may leave a part of it queued. */
 int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool interruptible);
@@ -107,11 +134,13 @@ enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t dea
 /* A wake: once fired it stays fired. */
 int vs_wake_open(virtsock_fd *out);
 void vs_wake_fire(virtsock_fd wake);
+void vs_wake_close(virtsock_fd wake);
 
 /* --- Names in the file system ---------------------------------------------------------------------------------------- */
 
-/* A path's directory, locked against other users of this library; released by vs_close. Waits one second at most. */
+/* A path's directory, locked against other users of this library. Waits one second at most. */
 int vs_lock_directory(virtsock_fd *out, const char *path);
+void vs_unlock_directory(virtsock_fd lock);
 enum vs_file { VS_FILE_NONE, VS_FILE_SOCKET, VS_FILE_OTHER };
 struct vs_file_id {
     uint64_t device, inode;

@@ -60,42 +60,43 @@ uint32_t vs_user(void)
 
 /* --- Data -------------------------------------------------------------------------------------------------------------------- */
 
-int64_t vs_send(virtsock_fd fd, const void *data, size_t size, bool wait)
+int64_t vs_send(virtsock_fd fd, const void *data, size_t size, int64_t until)
 {
     ssize_t n;
 
     do
-        n = send((int)fd, data, size, wait ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = send((int)fd, data, size, until == VS_FOREVER ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -(int64_t)errno : n;
 }
 
 #define SLICES 256
 
-static int64_t send_slices(virtsock_fd fd, const virtsock_slice *slices, size_t count, int flags)
+static int64_t send_slices(virtsock_fd fd, const virtsock_slice *slices, size_t count, size_t max, int flags)
 {
-    const unsigned short used = (unsigned short)(count < SLICES ? count : SLICES);     /* msg_iovlen is an int in musl, a size_t in glibc */
-    struct iovec         pieces[SLICES];
-    struct msghdr        message;
-    ssize_t              n;
+    struct iovec   pieces[SLICES];
+    struct msghdr  message;
+    unsigned short used = 0;            /* msg_iovlen is an int in musl, a size_t in glibc */
+    ssize_t        n;
 
     memset(&message, 0, sizeof message);
     message.msg_iov = pieces;
-    message.msg_iovlen = used;
-    for (size_t i = 0; i < used; i++) {
-        pieces[i].iov_base = (void *)(uintptr_t)slices[i].data;
-        pieces[i].iov_len = slices[i].size;
+    for (; used < count && used < SLICES && max > 0; used++) {
+        pieces[used].iov_base = (void *)(uintptr_t)slices[used].data;
+        pieces[used].iov_len = slices[used].size < max ? slices[used].size : max;
+        max -= pieces[used].iov_len;
     }
+    message.msg_iovlen = used;
     n = sendmsg((int)fd, &message, MSG_NOSIGNAL | flags);
     return n < 0 ? -(int64_t)errno : n;
 }
 
-int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, bool wait)
+int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, size_t max, int64_t until)
 {
     int64_t n;
 
     do
-        n = send_slices(fd, slices, count, wait ? 0 : MSG_DONTWAIT);
+        n = send_slices(fd, slices, count, max, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
     while (n == -EINTR);
     return n;
 }
@@ -106,17 +107,17 @@ static int64_t received(ssize_t n)
     return n >= 0 ? n : errno == ENOTCONN ? 0 : -(int64_t)errno;
 }
 
-int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, bool wait)
+int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, int64_t until)
 {
     ssize_t n;
 
     do
-        n = recv((int)fd, buf, cap, wait ? 0 : MSG_DONTWAIT);
+        n = recv((int)fd, buf, cap, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     return received(n);
 }
 
-int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, bool wait)
+int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until)
 {
     struct iovec  piece = { buf, cap };
     struct msghdr message;
@@ -126,7 +127,7 @@ int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, bool w
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
     do
-        n = recvmsg((int)fd, &message, wait ? 0 : MSG_DONTWAIT);
+        n = recvmsg((int)fd, &message, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     *cut = n >= 0 && (message.msg_flags & MSG_TRUNC) != 0;
     return received(n);
@@ -141,7 +142,7 @@ int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t coun
     sigset_t       all, old;
 
     if (deadline == 0)
-        return send_slices(fd, slices, count, MSG_DONTWAIT);
+        return send_slices(fd, slices, count, SIZE_MAX, MSG_DONTWAIT);
     if (left < 0 || (deadline != VS_FOREVER && left == 0))
         return -EAGAIN;
     if (setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) != 0)
@@ -150,7 +151,7 @@ int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t coun
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &old);
     }
-    n = send_slices(fd, slices, count, 0);
+    n = send_slices(fd, slices, count, SIZE_MAX, 0);
     if (!interruptible)
         pthread_sigmask(SIG_SETMASK, &old, NULL);
     return n;
@@ -215,4 +216,9 @@ void vs_wake_fire(virtsock_fd wake)
     do
         n = write((int)wake, &one, sizeof one);
     while (n < 0 && errno == EINTR);
+}
+
+void vs_wake_close(virtsock_fd wake)
+{
+    vs_close(wake);
 }

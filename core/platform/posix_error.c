@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * What errno means, by operation and transport: status, cause and advice in one table. The first row that fits is taken, so a row for one
- * transport or one operation stands above the general one.
+ * What errno means, by operation and transport: status, cause and advice in one table. codes.c reads it.
  */
 #include <errno.h>
-#include <string.h>
 
-#include "platform/platform.h"
-
-#define ANY VIRTSOCK_SCHEME_NONE
-#define VSOCK VIRTSOCK_SCHEME_VSOCK
-#define UNIX VIRTSOCK_SCHEME_UNIX
-#define MUX VIRTSOCK_SCHEME_MUX
-#define ROW(op, scheme, code, status, cause, advice) { op, scheme, code, VIRTSOCK_E_##status, cause " (" #code ")", advice }
+#include "platform/codes.h"
 
 #define MODULES "load vhost_vsock on the host, vmw_vsock_virtio_transport (or hv_sock) in the guest, vsock_loopback for CID 1"
 #define GUEST "start the service in the guest; while it boots, wait for it (option WAIT, --wait)"
 #define SECCOMP "a container's seccomp profile may forbid AF_VSOCK: allow socket(AF_VSOCK) in a custom profile; no module is missing"
 
-static const struct row {
-    const char     *op;                 /* NULL: every one */
-    virtsock_scheme scheme;             /* ANY: every one */
-    int             code;
-    virtsock_status status;
-    const char     *cause, *advice;
-} rows[] = {
+const struct vs_code vs_codes[] = {
     ROW("connect", VSOCK, ECONNRESET, REFUSED, "nobody listens on that port of the peer",
         "start the service in the peer; while it boots, wait for it (option WAIT, --wait)"),
     ROW("connect", MUX, ECONNRESET, REFUSED, "the multiplexer hung up: nobody listens on that port of the guest", GUEST),
@@ -103,33 +89,4 @@ static const struct row {
     ROW(NULL, ANY, EFAULT, INVALID, "not memory of this process", NULL),
 };
 
-/* Multiplexers stand on UNIX sockets. */
-static bool is_for(const struct row *row, virtsock_scheme scheme)
-{
-    return row->scheme == ANY || row->scheme == scheme
-           || (row->scheme == UNIX && (scheme == VIRTSOCK_SCHEME_MUX || scheme == VIRTSOCK_SCHEME_HYPERKIT));
-}
-
-static const struct row *row_of(const char *op, virtsock_scheme scheme, int code)
-{
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (rows[i].code == code && is_for(&rows[i], scheme) && (rows[i].op == NULL || strcmp(rows[i].op, op) == 0))
-            return &rows[i];
-    return NULL;
-}
-
-virtsock_status vs_os_cause(struct vs_cause *why, const char *op, virtsock_scheme scheme, int os_code)
-{
-    const struct row *row = row_of(op, scheme, os_code);
-
-    vs_because(why, row != NULL ? row->status : VIRTSOCK_E_SYSTEM, row != NULL ? row->cause : NULL);
-    why->os_code = os_code;
-    return why->status;
-}
-
-const char *vs_os_advice(const char *op, virtsock_scheme scheme, int os_code)
-{
-    const struct row *row = row_of(op, scheme, os_code);
-
-    return row != NULL ? row->advice : NULL;
-}
+const size_t vs_code_count = sizeof vs_codes / sizeof vs_codes[0];

@@ -58,6 +58,11 @@ int vs_lock_directory(virtsock_fd *out, const char *path)
     return 0;
 }
 
+void vs_unlock_directory(virtsock_fd lock)
+{
+    vs_close(lock);
+}
+
 int vs_file_at(const char *path, enum vs_file *what, struct vs_file_id *id)
 {
     struct stat file;

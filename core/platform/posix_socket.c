@@ -123,7 +123,7 @@ int vs_socket(virtsock_fd *out, enum vs_family family, int type)
 
 /* AF_UNIX: EAGAIN is a full backlog, which no poll sees the end of, and after EINTR nothing has begun. AF_VSOCK: after EINTR it goes on
  * by itself, and a second connect() would be a second connection. */
-int vs_connect(virtsock_fd fd, const struct vs_end *to)
+int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pending)
 {
     union any_address address;
     socklen_t         length;
@@ -134,6 +134,7 @@ int vs_connect(virtsock_fd fd, const struct vs_end *to)
     do
         code = connect((int)fd, &address.any, length) == 0 ? 0 : errno;
     while (code == EINTR && to->family == VS_FAMILY_UNIX);
+    pending->fd = fd;
     if (to->family == VS_FAMILY_UNIX)
         return code == EAGAIN ? VS_FULL : code;
     return code == EINPROGRESS || code == EINTR ? VS_PENDING : code;
@@ -144,15 +145,28 @@ bool vs_nobody_listens(int os_code)
     return os_code == ECONNREFUSED;
 }
 
-int vs_connect_result(virtsock_fd fd)
+int vs_connect_result(virtsock_fd fd, struct vs_pending *pending)
 {
     struct pollfd p = { (int)fd, POLLOUT, 0 };
     int           code = 0;
     socklen_t     length = sizeof code;
 
+    (void)pending;
     if (poll(&p, 1, 0) <= 0)
         return VS_PENDING;
     return getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &code, &length) != 0 ? errno : code;
+}
+
+int vs_await(virtsock_fd fd, struct vs_pending *pending)
+{
+    pending->fd = fd;
+    return 0;
+}
+
+void vs_abandon(virtsock_fd fd, struct vs_pending *pending)
+{
+    (void)fd;
+    pending->fd = -1;
 }
 
 int vs_bind(virtsock_fd fd, const struct vs_end *at)
@@ -175,13 +189,14 @@ int vs_listen(virtsock_fd fd, int backlog)
 
 /* An AF_VSOCK accept of nothing sleeps for a tick even when it is non-blocking (4 ms, Linux 6.1), so poll first. ETIMEDOUT: Hyper-V.
  * Linux gives errors that TCP had on the new connection as the call's own: accept(2). */
-int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs_end *from)
+int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs_end *from, int64_t until)
 {
     union any_address address = { .any = { 0 } };
     socklen_t         length = sizeof address;
     struct pollfd     p = { (int)fd, POLLIN, 0 };
     int               accepted;
 
+    (void)until;
     if (family == VS_FAMILY_VSOCK && poll(&p, 1, 0) == 0)
         return VS_EMPTY;
     accepted = accept4((int)fd, &address.any, &length, SOCK_CLOEXEC);
@@ -238,6 +253,11 @@ void vs_close(virtsock_fd fd)
 
     close((int)fd);             /* never again after EINTR: on Linux the number is free by then */
     errno = code;
+}
+
+void vs_cancel(virtsock_fd fd)
+{
+    vs_shutdown(fd, VIRTSOCK_SHUT_BOTH);
 }
 
 static int number_of(virtsock_fd fd, int option, int *value)

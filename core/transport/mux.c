@@ -40,8 +40,10 @@ static virtsock_status hear(struct vs_attempt *a, struct vs_cause *why)
     char    port[VS_PORT_TEXT];
     size_t  used;
     int64_t n;
+    int     code;
 
-    while ((n = vs_recv(a->fd, a->line + a->heard, 1, false)) == 1) {
+    vs_abandon(a->fd, &a->pending);
+    while ((n = vs_recv(a->fd, a->line + a->heard, 1, 0)) == 1) {
         switch (vs_mux_read_reply(a->line, ++a->heard, &used, port)) {
         case VS_SHAKE_DONE: return VIRTSOCK_OK;
         case VS_SHAKE_BAD:  return vs_because(why, VIRTSOCK_E_PROTOCOL, "the multiplexer answers with something else than OK and a port");
@@ -51,8 +53,8 @@ static virtsock_status hear(struct vs_attempt *a, struct vs_cause *why)
     if (n == 0)
         return a->heard == 0 ? vs_because(why, VIRTSOCK_E_REFUSED, "the multiplexer hung up: nobody listens on that port of the guest")
                              : vs_because(why, VIRTSOCK_E_PROTOCOL, "the multiplexer hung up in the middle of its answer");
-    if (!vs_would_block((int)-n))
-        return vs_os_cause(why, "connect", VIRTSOCK_SCHEME_MUX, (int)-n);
+    if ((code = vs_would_block((int)-n) ? vs_await(a->fd, &a->pending) : (int)-n) != 0)
+        return vs_os_cause(why, "connect", VIRTSOCK_SCHEME_MUX, code);
     a->events = VIRTSOCK_WANT_RECV;
     a->again_at = VS_FOREVER;
     return VIRTSOCK_E_AGAIN;
@@ -96,7 +98,7 @@ const struct vs_transport vs_mux = {
     .name = "vsock-mux",
     .family = VS_FAMILY_UNIX,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE),
-    .rules = VS_RULE_BIT(VS_RULE_UID) | VS_RULE_BIT(VS_RULE_SELF),      /* of the hypervisor's process */
+    .rules = VS_RULES_OF_USERS,      /* of the hypervisor's process */
     .connect = connect_step,
     .listen = listen_at,
     .unlisten = vs_unix_unlisten,

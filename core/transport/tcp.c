@@ -48,12 +48,12 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
     int           code;
 
     if (a->fd >= 0)
-        return connected(a, vs_connect_result(a->fd), why);
+        return connected(a, vs_connect_result(a->fd, &a->pending), why);
     to = end_of(a->address);
     if (to.port == 0)
         return vs_because(why, VIRTSOCK_E_INVALID, "a port of the system's choice is for listening: a connection needs one");
     if ((code = make(&a->fd, &to, a->options)) == 0)
-        code = vs_connect(a->fd, &to);
+        code = vs_connect(a->fd, &to, &a->pending);
     return connected(a, code, why);
 }
 

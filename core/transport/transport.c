@@ -7,7 +7,8 @@
 #include "transport/transport.h"
 
 static const struct vs_transport *const transports[] = {
-    [VIRTSOCK_SCHEME_VSOCK]    = &vs_vsock,
+    [VIRTSOCK_SCHEME_VSOCK]    = &vs_vm,
+    [VIRTSOCK_SCHEME_HYPERV]   = &vs_vm,
     [VIRTSOCK_SCHEME_HYPERKIT] = &vs_hyperkit,
     [VIRTSOCK_SCHEME_MUX]      = &vs_mux,
     [VIRTSOCK_SCHEME_UNIX]     = &vs_unix,
@@ -19,8 +20,7 @@ const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cau
 {
     if (scheme > 0 && (size_t)scheme < sizeof transports / sizeof transports[0] && transports[scheme] != NULL)
         return transports[scheme];
-    vs_because(why, VIRTSOCK_E_UNSUPPORTED, scheme != VIRTSOCK_SCHEME_HYPERV ? "no such scheme" :
-               "Hyper-V sockets are for Windows, which this version does not run on; a Linux guest writes vsock://host:PORT");
+    vs_because(why, VIRTSOCK_E_UNSUPPORTED, "no such scheme");
     return NULL;
 }
 
@@ -29,6 +29,7 @@ virtsock_scheme vs_scheme_of(enum vs_family family)
     switch (family) {
     case VS_FAMILY_UNIX:  return VIRTSOCK_SCHEME_UNIX;
     case VS_FAMILY_VSOCK: return VIRTSOCK_SCHEME_VSOCK;
+    case VS_FAMILY_HYPERV: return VIRTSOCK_SCHEME_HYPERV;
     case VS_FAMILY_INET:
     case VS_FAMILY_INET6: return VIRTSOCK_SCHEME_TCP;
     default:              return VIRTSOCK_SCHEME_NONE;
@@ -72,7 +73,7 @@ const struct vs_transport *vs_transport_for(const virtsock_address *address, con
 
 virtsock_status vs_ask(struct vs_attempt *a, size_t size, struct vs_cause *why)
 {
-    int64_t n = vs_send(a->fd, a->line, size, false);
+    int64_t n = vs_send(a->fd, a->line, size, 0);
 
     if (n == (int64_t)size)
         return VIRTSOCK_OK;

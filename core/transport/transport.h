@@ -16,7 +16,8 @@ struct vs_attempt {
     int64_t     timeout_ms;             /* of the attempt, for systems that have a limit of their own; -1 for ever, 0 the system's */
     int64_t     until;                  /* the edge gives it up then; a transport with a default of its own brings it forward, once */
     virtsock_fd fd;                     /* -1 before the first step */
-    int         events;                 /* after AGAIN: what to wait for on fd (VIRTSOCK_WANT_); 0: time alone */
+    struct vs_pending pending;          /* of fd */
+    int         events;                 /* after AGAIN: what to wait for on pending.fd (VIRTSOCK_WANT_); 0: time alone */
     int64_t     again_at;               /* after AGAIN: step then, whatever happened; VS_FOREVER: no need */
     bool        asked;                  /* a handshake's request has left */
     size_t      heard;                  /* bytes of the answer, in line */
@@ -35,14 +36,24 @@ struct vs_transport {
     enum vs_family family;              /* of its sockets; OTHER: any */
     bool           seqpacket;           /* it has sockets of that type */
 
+    /* A connection takes so long at most, unless CONNECT_TIMEOUT says otherwise, and is then REFUSED; 0: as long as the system's. */
+    int64_t connect_ms;
+
+    /* Not 0: an attempt may hang although somebody listens by now. So a connection is several, on fresh sockets: the first so long, each
+     * twice the one before, the last what is left. */
+    int64_t try_ms;
+
+    /* What to say when all of them met with silence. */
+    const char *(*silence)(const virtsock_address *address);
+
     /* Bit n: this transport has a use for option n. */
     uint32_t options;
 
     /* Bit n: this transport can check rules of kind n (enum vs_rule_kind); bit 31: `:privileged`. */
     uint32_t rules;
 
-    /* OK, or why this system has no such sockets. NULL: always OK. Does not block. */
-    virtsock_status (*supported)(struct vs_cause *why);
+    /* OK, or why this system has no sockets of that scheme. NULL: always OK. Does not block. */
+    virtsock_status (*supported)(virtsock_scheme scheme, struct vs_cause *why);
 
     /* Takes an attempt one step further, never blocks. OK: fd is a connected, blocking socket; AGAIN: events and again_at are set; else *why,
      * and fd is whatever it was (the edge closes it). */
@@ -62,7 +73,8 @@ struct vs_transport {
 #define VS_RULE_PRIVILEGED (UINT32_C(1) << 31)
 #define VS_OPTION_BIT(option) (UINT32_C(1) << (option))
 
-extern const struct vs_transport vs_vsock, vs_hyperkit, vs_mux, vs_unix, vs_tcp, vs_fd;
+/* vs_vm is the system's own way between hosts and VMs, for both vsock:// and hvsock://: vsock.c, or hyperv.c on Windows. */
+extern const struct vs_transport vs_vm, vs_hyperkit, vs_mux, vs_unix, vs_tcp, vs_fd;
 
 /* Options that the edge takes care of, for every transport. */
 #define VS_OPTIONS_COMMON                                                                                       \
@@ -97,6 +109,8 @@ void vs_unix_unlisten(const struct vs_bound *bound);
 
 /* Sees whether a descriptor is a socket that can be adopted, as a stream or as a listener. Changes nothing. */
 virtsock_status vs_adoptable(virtsock_fd fd, bool listener, struct vs_socket_kind *kind, struct vs_cause *why);
+
+#define VS_RULES_OF_USERS (VS_TELLS_USERS ? VS_RULE_BIT(VS_RULE_UID) | VS_RULE_BIT(VS_RULE_SELF) : 0)
 
 /* The scheme of sockets of a family; 0: none of ours. */
 virtsock_scheme vs_scheme_of(enum vs_family family);

@@ -41,7 +41,7 @@ virtsock_status vs_unix_connect(struct vs_attempt *a, const struct vs_end *to, s
     if (a->fd < 0 && (code = vs_socket(&a->fd, VS_FAMILY_UNIX, a->address->type)) == 0)
         code = set_buffer(a->fd, a->options);
     if (code == 0)
-        code = vs_connect(a->fd, to);
+        code = vs_connect(a->fd, to, &a->pending);
     if (code != VS_FULL)
         return vs_connected(a, code, why);
     a->events = 0;
@@ -66,6 +66,7 @@ static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cau
     enum vs_file      what;
     struct vs_file_id id;
     virtsock_fd       probe;
+    struct vs_pending pending = { -1, NULL };
     int               code = vs_file_at(at->path, &what, &id);
 
     if (code != 0)
@@ -76,7 +77,8 @@ static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cau
         return vs_because(why, VIRTSOCK_E_IN_USE, "what stands at that path is no socket, and is left alone");
     if ((code = vs_socket(&probe, VS_FAMILY_UNIX, type)) != 0)
         return os_cause(why, code);
-    code = vs_connect(probe, at);
+    code = vs_connect(probe, at, &pending);
+    vs_abandon(probe, &pending);
     vs_close(probe);
     if (!vs_nobody_listens(code))
         return vs_because(why, VIRTSOCK_E_IN_USE, "somebody listens on that socket");
@@ -115,7 +117,7 @@ virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, in
         if (out->fd >= 0)
             vs_close(out->fd);
     }
-    vs_close(lock);
+    vs_unlock_directory(lock);
     return status;
 }
 
@@ -131,7 +133,7 @@ void vs_unix_unlisten(const struct vs_bound *bound)
         return;
     if (vs_file_at(path, &what, &id) == 0 && what == VS_FILE_SOCKET && id.device == bound->file.device && id.inode == bound->file.inode)
         vs_remove(path);
-    vs_close(lock);
+    vs_unlock_directory(lock);
 }
 
 static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
@@ -161,7 +163,7 @@ const struct vs_transport vs_unix = {
     .family = VS_FAMILY_UNIX,
     .seqpacket = true,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE),
-    .rules = VS_RULE_BIT(VS_RULE_UID) | VS_RULE_BIT(VS_RULE_SELF) | VS_RULE_BIT(VS_RULE_LOCAL),
+    .rules = VS_RULES_OF_USERS | VS_RULE_BIT(VS_RULE_LOCAL),
     .connect = connect_step,
     .listen = listen_at,
     .unlisten = vs_unix_unlisten,

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from .tree import CORE, DEV, HEADER, run
+from .tree import CORE, DEV, HEADER, LINUX, run
 
 ABI = CORE / "abi" / "abi"
 
@@ -24,7 +24,7 @@ def changed(tmp_path, *edits):
         text = (copy / file).read_text()
         assert old in text
         (copy / file).write_text(text.replace(old, new))
-    sources = [copy / file.relative_to(CORE) for file in CORE.rglob("*.c") if "windows" not in file.name]
+    sources = [copy / file.relative_to(CORE) for file in LINUX]
     run("cc", "-g", "-shared", "-fPIC", "-fvisibility=hidden", "-std=c11", "-Wl,-soname,libvirtsock.so.0",
         f"-Wl,--version-script={DEV / 'virtsock.map'}", f"-I{copy}", f"-I{copy / 'include'}", *sources, "-o", tmp_path / "libvirtsock.so")
     return run(ABI, "report", tmp_path / "libvirtsock.so")

@@ -35,6 +35,16 @@ def core_files(*patterns):
     return sorted(file.relative_to(CORE) for pattern in patterns or ("*.c", "*.h") for file in CORE.rglob(pattern))
 
 
+def sources(*systems):
+    """Files of the core that a library for such systems is made of, as sources.txt says."""
+    rows = [line.split() for line in (CORE / "sources.txt").read_text().splitlines() if line and line[0] != "#"]
+    return [CORE / file for system, file in rows if system in systems]
+
+
+LINUX = sources("all", "posix", "linux")
+WINDOWS = sources("all", "windows")
+
+
 def project_files():
     """What git has, or would have at the next commit."""
     listed = run("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")

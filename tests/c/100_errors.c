@@ -95,7 +95,9 @@ TEST(schemes_that_are_missing_say_so)
     static const struct {
         const char *text, *piece;
     } rows[] = {
-        { "hvsock://parent/80", "vsock://host:" }, { "hvsock://some%20vm/80", "looked up" }, { "hvsock://wsl/80", "looked up" },
+        { "hvsock://8ba03980-174a-43e7-852a-e5ec79a671c7/80", "vsock://CID:PORT" }, { "hvsock://children/80", "knows VMs by CID" },
+        { "hvsock://parent/8ba03980-174a-43e7-852a-e5ec79a671c7", "no vsock port" },
+        { "hvsock://some%20vm/80", "looked up" }, { "hvsock://wsl/80", "looked up" },
         { "unix:///x?type=dgram", "datagram" },    { "vsock://3:1?type=dgram", "datagram" }, { "tcp://127.0.0.1:80?type=seqpacket", "streams" },
         { "unix:///x?half-close=framed", "framed" }, { "vsock-mux://:80/x?type=seqpacket", "streams" },
     };

@@ -196,6 +196,7 @@ TEST(message_max)
     virtsock_stream  *s[2];
     virtsock_error    e = { 0 };
     char              data[64] = "", got[64];
+    virtsock_slice    slices[3] = { { data, 6 }, { data, 6 }, { data, 6 } };
     size_t            n;
 
     CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_MESSAGE_MAX, 10, &e), e);
@@ -205,6 +206,9 @@ TEST(message_max)
         CHECK_OK(virtsock_stream_send(s[0], data, 10, &n, -1, &e), e);
     } else {
         CHECK_OK(virtsock_stream_send(s[0], data, sizeof data, &n, -1, &e), e);
+        CHECK(n == 10);
+        CHECK_OK(virtsock_stream_recv_exact(s[1], got, 10, &n, 1000, &e), e);
+        CHECK_OK(virtsock_stream_sendv(s[0], slices, 3, &n, -1, &e), e);
         CHECK(n == 10);
         CHECK_OK(virtsock_stream_recv_exact(s[1], got, 10, &n, 1000, &e), e);
         CHECK_OK(virtsock_stream_send_all(s[0], data, sizeof data, &n, -1, &e), e);

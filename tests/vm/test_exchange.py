@@ -63,6 +63,17 @@ def test_rules_between_machines(way):
             ask(ends.connecting, "C", ends.connects_to, ends.half_close)
 
 
+@pytest.mark.parametrize("way", ["vhost host->guest", "vhost guest->host"], indirect=True)
+@pytest.mark.parametrize("server", LANGUAGES)
+def test_worlds_cross(way, server):
+    """Hyper-V's words on AF_VSOCK: any VM listening, the parent for the host, a service for a port."""
+    ends = way(PORT + 9)
+    to = ends.connects_to if ends.label == "host->guest" else f"hvsock://parent/{PORT + 9:08x}-facb-11e6-bd58-64006a7986d3"
+    with serve(ends.listening, server, f"hvsock://:{PORT + 9}"):
+        for client in LANGUAGES:
+            ask(ends.connecting, client, to, ends.half_close)
+
+
 @half_close
 def test_socat_connects(way):
     ends = way(PORT + 3)
