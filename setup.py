@@ -30,9 +30,10 @@ def version() -> str:
 
 
 def core_sources() -> list[str]:
-    system = "windows" if os.name == "nt" else "posix"
+    system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform.rstrip("0123456789."))
+    ours = {"all", system} | ({"posix"} if os.name == "posix" else set())
     rows = (line.split() for line in Path("core/sources.txt").read_text().splitlines() if line and line[0] != "#")
-    return [f"core/{file}" for where, file in rows if where in ("all", system)]
+    return [f"core/{file}" for where, file in rows if ours & set(where.split(","))]
 
 
 def find_swig() -> str:

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: MIT
 """C and Lua tests as items of pytest: every TEST of tests/c in every build and over every transport, every test of tests/lua in every Lua.
 
-A program lists its tests with --list and runs those that are named; a line a test says `ok`, `skip NAME: why` or `FAIL NAME: ...`, and END
-says that it came to the end. At the very end one line counts everything, alone: `N passed, N failed, N skipped`.
+A program lists its tests with --list and runs those that are named (programs.py). At the very end one line counts everything, alone:
+`N passed, N failed, N skipped`.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from builds import BUILD, C_RUNS, LUAS, ROOT, lua_environment
+from programs import ProgramFailure, names_of, run_test
 
 LUA_RUNS = ("unix", "unix-seqpacket")
 
@@ -40,6 +39,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     reporter.write_line(f"{count['passed']} passed, {count['failed'] + count['error']} failed, {count['skipped']} skipped")
 
 
+@pytest.fixture
+def need(request):
+    """need(condition, reason): skips without it, or fails where everything is demanded."""
+
+    def say(condition, reason):
+        if not condition:
+            (pytest.fail if request.config.getoption("--demand-all") else pytest.skip)(reason)
+
+    return say
+
+
 class ProgramItem(pytest.Item):
     """One test of one program, run alone in a process of its own."""
 
@@ -48,31 +58,15 @@ class ProgramItem(pytest.Item):
         self.command, self.test, self.environment = command, test, environment
 
     def runtest(self) -> None:
-        done = subprocess.run([*self.command, self.test], env={**os.environ, **self.environment}, text=True, errors="replace",
-                              capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
-        lines = done.stdout.splitlines()
-        skipped = [line for line in lines if line.startswith(f"skip {self.test}: ")]
-        if done.returncode == 0 and lines[-1:] == ["END"] and skipped:
-            pytest.skip(skipped[0].partition(": ")[2])
-        if done.returncode != 0 or lines[-1:] != ["END"] or f"ok {self.test}" not in lines:
-            raise ProgramFailure(f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        run_test(self.command, self.test, self.environment)
 
     def repr_failure(self, excinfo, style=None):
-        if isinstance(excinfo.value, (ProgramFailure, subprocess.TimeoutExpired)):
-            return f"{' '.join(self.command)} {self.test}\n{excinfo.value}"
+        if isinstance(excinfo.value, ProgramFailure):
+            return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self):
         return self.path, None, self.name
-
-
-class ProgramFailure(Exception):
-    pass
-
-
-def names_of(command: list[str], environment: dict[str, str]) -> list[str]:
-    done = subprocess.run([*command, "--list"], env={**os.environ, **environment}, text=True, capture_output=True, timeout=60, check=True)
-    return done.stdout.replace("\nEND\n", "\n").split()
 
 
 class ProgramFile(pytest.File):

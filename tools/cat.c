@@ -100,11 +100,6 @@ static int converse(virtsock_stream *stream)
     return talk.code;
 }
 
-static void stop(void *listener)
-{
-    virtsock_listener_close(listener, NULL);
-}
-
 /* One client, as netcat's; asked to end before it came, it is done. */
 static int wait_for_client(const virtsock_address *address)
 {
@@ -115,7 +110,6 @@ static int wait_for_client(const virtsock_address *address)
 
     if (peer_listen(&listener, address, &err) != VIRTSOCK_OK)
         return EXIT_FAILED;
-    tool_on_stop(stop, listener);
     status = virtsock_accept(&stream, listener, -1, &err);
     tool_on_stop(NULL, NULL);
     virtsock_listener_free(listener);

@@ -253,15 +253,22 @@ static void tell_where(const virtsock_listener *listener, const virtsock_address
     virtsock_address_free(address);
 }
 
+static void stop(void *listener)
+{
+    virtsock_listener_close(listener, NULL);
+}
+
 virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *address, virtsock_error *err)
 {
     virtsock_status status = virtsock_listen(out, address, options, err);
 
-    if (status == VIRTSOCK_OK)
-        tell_where(*out, address);
-    else
+    if (status != VIRTSOCK_OK) {
         report_error(err);
-    return status;
+        return status;
+    }
+    tool_on_stop(stop, *out);           /* before anybody hears of it: who reads where it listens may end it at once */
+    tell_where(*out, address);
+    return VIRTSOCK_OK;
 }
 
 /* --- Talking ----------------------------------------------------------------------------------------------------------- */

@@ -124,11 +124,6 @@ static void attend_echo(virtsock_stream *stream, unsigned number, const void *by
     virtsock_stream_free(stream);
 }
 
-static void stop(void *listener)
-{
-    virtsock_listener_close(listener, NULL);
-}
-
 int serve(const virtsock_address *address, const char *bye)
 {
     virtsock_listener *listener;
@@ -136,7 +131,6 @@ int serve(const virtsock_address *address, const char *bye)
 
     if (peer_listen(&listener, address, &err) != VIRTSOCK_OK)
         return EXIT_FAILED;
-    tool_on_stop(stop, listener);
     serve_clients(listener, attend_echo, bye);
     tool_on_stop(NULL, NULL);
     virtsock_listener_free(listener);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The porting contract: all that the core asks of a system. posix*.c have all of it, in this order. Nothing above knows a system's
- * header; nothing here knows a transport. Codes are the system's own (errno, Windows errors), 0 is success.
+ * The porting contract: all that the core asks of a system. posix*.c have it in this order (posix.h tells what is Linux's, macOS's or
+ * FreeBSD's own), windows*.c too. Nothing above knows a system's header; nothing here knows a transport. Codes are the system's own (errno,
+ * Windows errors), 0 is success.
  */
 #ifndef VS_PLATFORM_H
 #define VS_PLATFORM_H
@@ -147,7 +148,7 @@ struct vs_file_id {
 };
 int vs_file_at(const char *path, enum vs_file *what, struct vs_file_id *id);
 int vs_remove(const char *path);
-/* Permission bits of a socket: before it is bound, and exactly (the umask took some) at its path after. */
+/* Permission bits of a socket: before it is bound, where a system can, and exactly (the umask took some) at its path after, before it listens. */
 int vs_set_mode_before(virtsock_fd fd, uint32_t mode);
 int vs_set_mode_after(const char *path, const struct vs_file_id *id, uint32_t mode);
 

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
  * The porting contract on POSIX systems: time, data, waiting. EINTR and what is left of a deadline are taken care of here and nowhere
- * else. Sockets are in posix_socket.c, names in posix_file.c, what the codes mean in posix_error.c.
+ * else. Sockets are in posix_socket.c, names in posix_file.c, what the codes mean in posix_error.c, and what one
+ * system does in another way in the files of posix.h.
  */
-#define _GNU_SOURCE             /* eventfd, getrandom */
+#define _GNU_SOURCE             /* MSG_DONTWAIT */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "platform/platform.h"
+#include "platform/posix.h"
 
 /* --- Time and process ------------------------------------------------------------------------------------------------------ */
 
@@ -39,15 +38,6 @@ void vs_nap_us(unsigned us)
         nanosleep(&t, NULL);
 }
 
-uint32_t vs_random(void)
-{
-    uint32_t n;
-
-    if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n)
-        n = (uint32_t)vs_now_ms() * UINT32_C(2654435761);
-    return n;
-}
-
 uint32_t vs_process(void)
 {
     return (uint32_t)getpid();
@@ -65,7 +55,7 @@ int64_t vs_send(virtsock_fd fd, const void *data, size_t size, int64_t until)
     ssize_t n;
 
     do
-        n = send((int)fd, data, size, until == VS_FOREVER ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = send((int)fd, data, size, until == VS_FOREVER ? MSG_NOSIGNAL : MSG_NOSIGNAL | VS_SEND_NOW);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -(int64_t)errno : n;
 }
@@ -96,7 +86,7 @@ int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, siz
     int64_t n;
 
     do
-        n = send_slices(fd, slices, count, max, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
+        n = send_slices(fd, slices, count, max, until == VS_FOREVER ? 0 : VS_SEND_NOW);
     while (n == -EINTR);
     return n;
 }
@@ -142,7 +132,7 @@ int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t coun
     sigset_t       all, old;
 
     if (deadline == 0)
-        return send_slices(fd, slices, count, SIZE_MAX, MSG_DONTWAIT);
+        return send_slices(fd, slices, count, SIZE_MAX, VS_SEND_NOW);
     if (left < 0 || (deadline != VS_FOREVER && left == 0))
         return -EAGAIN;
     if (setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) != 0)
@@ -181,7 +171,7 @@ static int left_ms(int64_t deadline)
 
 enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t deadline, bool interruptible, int *os_code)
 {
-    struct pollfd p[2] = { { (int)fd, 0, 0 }, { (int)wake, POLLIN, 0 } };
+    struct pollfd p[2] = { { (int)fd, 0, 0 }, { VS_WAKE_WATCHED(wake), POLLIN, 0 } };
 
     p[0].events = (short)(((events & VIRTSOCK_WANT_RECV) != 0 ? POLLIN : 0) | ((events & VIRTSOCK_WANT_SEND) != 0 ? POLLOUT : 0));
     for (;;) {
@@ -198,27 +188,4 @@ enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t dea
             return VS_WAIT_FAILED;
         }
     }
-}
-
-int vs_wake_open(virtsock_fd *out)
-{
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-    *out = fd;
-    return fd < 0 ? errno : 0;
-}
-
-void vs_wake_fire(virtsock_fd wake)
-{
-    uint64_t one = 1;
-    ssize_t  n;
-
-    do
-        n = write((int)wake, &one, sizeof one);
-    while (n < 0 && errno == EINTR);
-}
-
-void vs_wake_close(virtsock_fd wake)
-{
-    vs_close(wake);
 }

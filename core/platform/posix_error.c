@@ -11,6 +11,21 @@
 #define SECCOMP "a container's seccomp profile may forbid AF_VSOCK: allow socket(AF_VSOCK) in a custom profile; no module is missing"
 
 const struct vs_code vs_codes[] = {
+#ifdef __APPLE__
+    ROW("connect", VSOCK, EAGAIN, REFUSED, "nobody listens on that port of the host", "start the service, or wait for it (option WAIT, --wait)"),
+    ROW("connect", VSOCK, EFAULT, UNREACHABLE, "a guest of macOS reaches its host and itself alone", "write vsock://host:PORT"),
+    ROW(NULL, VSOCK, ENODEV, UNSUPPORTED, "macOS has AF_VSOCK in its guests alone",
+        "on the host, reach a guest by a UNIX socket of the program that runs it (unix://, vsock-mux://)"),
+    ROW(NULL, VSOCK, EPFNOSUPPORT, UNSUPPORTED, "macOS has no way from guest to guest", NULL),
+    ROW(NULL, ANY, EPROTONOSUPPORT, UNSUPPORTED, "macOS has no sockets of this type", "use a stream"),
+#endif
+#ifdef __FreeBSD__
+    ROW("local cid", ANY, EPFNOSUPPORT, UNSUPPORTED, "a guest of FreeBSD has no CID", NULL),
+    ROW(NULL, VSOCK, EPFNOSUPPORT, UNSUPPORTED, "Hyper-V gives a guest of FreeBSD its host and its own ports alone",
+        "connect to vsock://host:PORT, listen on vsock://:PORT"),
+    ROW(NULL, VSOCK, EAFNOSUPPORT, UNSUPPORTED, "there are no Hyper-V sockets", "they are for guests of Hyper-V: kldload hv_sock"),
+    ROW(NULL, VSOCK, EPROTOTYPE, UNSUPPORTED, "Hyper-V sockets are streams alone", "use a stream"),
+#endif
     ROW("connect", VSOCK, ECONNRESET, REFUSED, "nobody listens on that port of the peer",
         "start the service in the peer; while it boots, wait for it (option WAIT, --wait)"),
     ROW("connect", MUX, ECONNRESET, REFUSED, "the multiplexer hung up: nobody listens on that port of the guest", GUEST),

@@ -13,14 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "platform/platform.h"
-
-#define VM_IOCTL_GET_LOCAL_CID 0x7b9    /* linux/vm_sockets.h */
+#include "platform/posix.h"
 
 /* --- Names in the file system --------------------------------------------------------------------------------------------------- */
 
 /* A file system behind a network or a program may be interrupted here. */
-static int open_file(const char *path, int flags)
+int vs_open_file(const char *path, int flags)
 {
     int fd;
 
@@ -43,7 +41,7 @@ int vs_lock_directory(virtsock_fd *out, const char *path)
         memcpy(directory, path, n);
         directory[n] = '\0';
     }
-    if ((fd = open_file(directory, O_RDONLY | O_DIRECTORY)) < 0)
+    if ((fd = vs_open_file(directory, O_RDONLY | O_DIRECTORY)) < 0)
         return errno;
     for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
         if (tries == 200 || (errno != EWOULDBLOCK && errno != EINTR)) {
@@ -79,44 +77,4 @@ int vs_file_at(const char *path, enum vs_file *what, struct vs_file_id *id)
 int vs_remove(const char *path)
 {
     return unlink(path) != 0 ? errno : 0;
-}
-
-/* Linux takes the mode of the descriptor for the file that bind makes, less the umask. */
-int vs_set_mode_before(virtsock_fd fd, uint32_t mode)
-{
-    return fchmod((int)fd, (mode_t)mode) != 0 ? errno : 0;
-}
-
-/* Through a descriptor of the very file: a name could be another file's by now. */
-int vs_set_mode_after(const char *path, const struct vs_file_id *id, uint32_t mode)
-{
-    char        name[32];
-    struct stat file;
-    int         fd = open_file(path, O_PATH | O_NOFOLLOW), code = 0;
-
-    if (fd < 0)
-        return errno;
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    if (fstat(fd, &file) != 0 || (uint64_t)file.st_dev != id->device || (uint64_t)file.st_ino != id->inode)
-        code = EADDRINUSE;
-    else if ((file.st_mode & 0777) != mode && chmod(name, (mode_t)mode) != 0)
-        code = errno;
-    vs_close(fd);
-    return code;
-}
-
-/* --- This machine ---------------------------------------------------------------------------------------------------------------- */
-
-int vs_local_cid(uint32_t *cid)
-{
-    int          fd = open_file("/dev/vsock", O_RDONLY), code = 0;
-    unsigned int value = 0;
-
-    if (fd < 0)
-        return errno;
-    if (ioctl(fd, VM_IOCTL_GET_LOCAL_CID, &value) != 0)
-        code = errno;
-    *cid = value;
-    vs_close(fd);
-    return code;
 }

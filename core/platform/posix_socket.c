@@ -3,7 +3,7 @@
  * The porting contract on POSIX systems, sockets: ends as the system has them, making, connecting, accepting, and their settings. AF_UNIX
  * and AF_VSOCK differ here in what a code means while connecting; above, they do not.
  */
-#define _GNU_SOURCE             /* accept4, struct ucred */
+#define _GNU_SOURCE             /* SOCK_SEQPACKET */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
@@ -18,28 +18,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "platform/platform.h"
-
-/* linux/vm_sockets.h, which not every C library's headers can reach */
-#define VM_AF_VSOCK               40
-#define VM_BUFFER_SIZE            0
-#define VM_BUFFER_MIN_SIZE        1
-#define VM_BUFFER_MAX_SIZE        2
-#define VM_CONNECT_TIMEOUT        6
-#define VM_FLAG_TO_HOST           1
-
-struct vm_address {
-    sa_family_t    family;
-    unsigned short reserved;
-    uint32_t       port, cid;
-    uint8_t        flags, zero[3];
-};
-_Static_assert(sizeof(struct vm_address) == 16, "struct sockaddr_vm is 16 bytes");
+#include "platform/posix.h"
 
 union any_address {
     struct sockaddr     any;
     struct sockaddr_un  un;
-    struct vm_address   vm;
+    unsigned char       vm[VS_VM_ADDRESS_SIZE];
     struct sockaddr_in  in;
     struct sockaddr_in6 in6;
 };
@@ -58,7 +42,7 @@ static int to_inet(union any_address *out, socklen_t *length, const struct vs_en
     return inet_pton(out->any.sa_family, end->path, six ? (void *)&out->in6.sin6_addr : &out->in.sin_addr) == 1 ? 0 : EINVAL;
 }
 
-static int to_system(union any_address *out, socklen_t *length, const struct vs_end *end)
+static int to_system(union any_address *out, socklen_t *length, const struct vs_end *end, bool peer)
 {
     size_t n = strlen(end->path);
 
@@ -66,12 +50,8 @@ static int to_system(union any_address *out, socklen_t *length, const struct vs_
     if (end->family == VS_FAMILY_INET || end->family == VS_FAMILY_INET6)
         return to_inet(out, length, end);
     if (end->family == VS_FAMILY_VSOCK) {
-        out->vm.family = VM_AF_VSOCK;
-        out->vm.cid = end->cid;
-        out->vm.port = end->port;
-        out->vm.flags = end->to_host ? VM_FLAG_TO_HOST : 0;
         *length = sizeof out->vm;
-        return 0;
+        return vs_vm_to_system(out, end, peer) ? 0 : EPFNOSUPPORT;
     }
     if (n > vs_path_max)
         return ENAMETOOLONG;
@@ -81,14 +61,13 @@ static int to_system(union any_address *out, socklen_t *length, const struct vs_
     return 0;
 }
 
-static void from_system(struct vs_end *end, const union any_address *from, socklen_t length)
+static void from_system(struct vs_end *end, const union any_address *from, socklen_t length, bool peer)
 {
     memset(end, 0, sizeof *end);
-    if (length >= sizeof from->vm && from->any.sa_family == VM_AF_VSOCK) {
+    if (length >= sizeof from->vm && from->any.sa_family == VS_VM_FAMILY) {
         end->family = VS_FAMILY_VSOCK;
-        end->cid = from->vm.cid;
-        end->port = from->vm.port;
-    } else if (length >= sizeof from->any.sa_family && from->any.sa_family == AF_UNIX) {
+        vs_vm_from_system(end, from, peer);
+    } else if (length >= offsetof(struct sockaddr, sa_data) && from->any.sa_family == AF_UNIX) {
         size_t at = offsetof(struct sockaddr_un, sun_path), n = length > at ? length - at : 0;
 
         end->family = VS_FAMILY_UNIX;
@@ -110,10 +89,10 @@ static void from_system(struct vs_end *end, const union any_address *from, sockl
 int vs_socket(virtsock_fd *out, enum vs_family family, int type)
 {
     static const int families[] = {
-        [VS_FAMILY_UNIX] = AF_UNIX, [VS_FAMILY_VSOCK] = VM_AF_VSOCK, [VS_FAMILY_INET] = AF_INET, [VS_FAMILY_INET6] = AF_INET6,
+        [VS_FAMILY_UNIX] = AF_UNIX, [VS_FAMILY_VSOCK] = VS_VM_FAMILY, [VS_FAMILY_INET] = AF_INET, [VS_FAMILY_INET6] = AF_INET6,
     };
     const int inet = family == VS_FAMILY_INET || family == VS_FAMILY_INET6, on = 1;
-    int       fd = socket(families[family], (type == VIRTSOCK_TYPE_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int       fd = vs_new_socket(families[family], type == VIRTSOCK_TYPE_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM);
 
     *out = fd;
     if (fd < 0)
@@ -127,7 +106,7 @@ int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pendi
 {
     union any_address address;
     socklen_t         length;
-    int               code = to_system(&address, &length, to);
+    int               code = to_system(&address, &length, to, true);
 
     if (code != 0)
         return code;
@@ -136,7 +115,7 @@ int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pendi
     while (code == EINTR && to->family == VS_FAMILY_UNIX);
     pending->fd = fd;
     if (to->family == VS_FAMILY_UNIX)
-        return code == EAGAIN ? VS_FULL : code;
+        return code == EAGAIN || (code == ECONNREFUSED && vs_is_full(&address.any, length)) ? VS_FULL : code;
     return code == EINPROGRESS || code == EINTR ? VS_PENDING : code;
 }
 
@@ -173,7 +152,7 @@ int vs_bind(virtsock_fd fd, const struct vs_end *at)
 {
     union any_address address;
     socklen_t         length;
-    int               code = to_system(&address, &length, at), on = 1;
+    int               code = to_system(&address, &length, at, false), on = 1;
 
     if (code != 0)
         return code;
@@ -199,7 +178,7 @@ int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs
     (void)until;
     if (family == VS_FAMILY_VSOCK && poll(&p, 1, 0) == 0)
         return VS_EMPTY;
-    accepted = accept4((int)fd, &address.any, &length, SOCK_CLOEXEC);
+    accepted = vs_new_accepted((int)fd, &address.any, &length);
     *out = accepted;
     if (accepted < 0) {
         if (errno == EAGAIN || errno == EINTR)
@@ -207,7 +186,7 @@ int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs
         return errno == ECONNABORTED || errno == EPROTO || errno == ETIMEDOUT || errno == ECONNRESET || errno == EHOSTUNREACH
                        || errno == ENETUNREACH || errno == ENETDOWN ? VS_LEFT : errno;
     }
-    from_system(from, &address, length);
+    from_system(from, &address, length, true);
     return 0;
 }
 
@@ -218,7 +197,7 @@ int vs_local_end(virtsock_fd fd, struct vs_end *end)
 
     if (getsockname((int)fd, &address.any, &length) != 0)
         return errno;
-    from_system(end, &address, length);
+    from_system(end, &address, length, false);
     return 0;
 }
 
@@ -229,7 +208,7 @@ int vs_peer_end(virtsock_fd fd, struct vs_end *end)
 
     if (getpeername((int)fd, &address.any, &length) != 0)
         return errno;
-    from_system(end, &address, length);
+    from_system(end, &address, length, true);
     return 0;
 }
 
@@ -271,87 +250,22 @@ int vs_socket_kind(virtsock_fd fd, struct vs_socket_kind *kind)
 {
     union any_address address;
     socklen_t         length = sizeof address;
-    int               family = 0, type = 0, listens = 0, code;
+    int               family, type = 0, listens = 0, code;
 
     if (fd < 0 || fd > INT_MAX)
         return EBADF;
-    if ((code = number_of(fd, SO_DOMAIN, &family)) != 0 || (code = number_of(fd, SO_TYPE, &type)) != 0
-        || (code = number_of(fd, SO_ACCEPTCONN, &listens)) != 0)
+    if ((code = number_of(fd, SO_TYPE, &type)) != 0 || (code = vs_is_listening((int)fd, &listens)) != 0)
         return code;
+    if (getsockname((int)fd, &address.any, &length) != 0)
+        return errno;
+    family = address.any.sa_family;
     kind->family = family == AF_UNIX                         ? VS_FAMILY_UNIX
-                   : family == VM_AF_VSOCK                   ? VS_FAMILY_VSOCK
+                   : family == VS_VM_FAMILY                  ? VS_FAMILY_VSOCK
                    : family == AF_INET || family == AF_INET6 ? VS_FAMILY_INET
                                                              : VS_FAMILY_OTHER;
     kind->type = type == SOCK_STREAM ? VIRTSOCK_TYPE_STREAM : type == SOCK_SEQPACKET ? VIRTSOCK_TYPE_SEQPACKET : 0;
     kind->listens = listens != 0;
+    length = sizeof address;
     kind->connected = getpeername((int)fd, &address.any, &length) == 0;
-    return 0;
-}
-
-static int set_size(virtsock_fd fd, int level, int option, int64_t size)
-{
-    uint64_t wide = (uint64_t)size;
-    int      narrow = (int)size, result;
-
-    if (level == VM_AF_VSOCK)
-        result = setsockopt((int)fd, level, option, &wide, sizeof wide);
-    else
-        result = setsockopt((int)fd, level, option, &narrow, sizeof narrow);
-    return result != 0 ? errno : 0;
-}
-
-/* The kernel clamps the size into [min, max] without a word, so those come first. */
-int vs_set_buffers(virtsock_fd fd, enum vs_family family, int64_t min, int64_t size, int64_t max)
-{
-    int code = 0;
-
-    if (family != VS_FAMILY_VSOCK) {
-        if (size != 0 && (code = set_size(fd, SOL_SOCKET, SO_SNDBUF, size)) == 0)
-            code = set_size(fd, SOL_SOCKET, SO_RCVBUF, size);
-        return code;
-    }
-    if (max != 0)
-        code = set_size(fd, VM_AF_VSOCK, VM_BUFFER_MAX_SIZE, max);
-    if (code == 0 && min != 0)
-        code = set_size(fd, VM_AF_VSOCK, VM_BUFFER_MIN_SIZE, min);
-    if (code == 0 && size != 0)
-        code = set_size(fd, VM_AF_VSOCK, VM_BUFFER_SIZE, size);
-    return code;
-}
-
-int vs_get_buffer(virtsock_fd fd, enum vs_family family, int64_t *size)
-{
-    uint64_t  wide = 0;
-    socklen_t length = sizeof wide;
-    int       narrow = 0, code;
-
-    if (family == VS_FAMILY_VSOCK) {
-        if (getsockopt((int)fd, VM_AF_VSOCK, VM_BUFFER_SIZE, &wide, &length) != 0)
-            return errno;
-        *size = (int64_t)wide;
-        return 0;
-    }
-    code = number_of(fd, SO_RCVBUF, &narrow);
-    *size = narrow;
-    return code;
-}
-
-int vs_set_vsock_connect_timeout(virtsock_fd fd, int64_t ms)
-{
-    struct timeval t = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
-
-    return setsockopt((int)fd, VM_AF_VSOCK, VM_CONNECT_TIMEOUT, &t, sizeof t) != 0 ? errno : 0;
-}
-
-/* SO_PEERCRED answers on AF_VSOCK too, with an identity that means nothing: UNIX sockets alone. */
-int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid)
-{
-    struct ucred peer = { 0, 0, 0 };
-    socklen_t    length = sizeof peer;
-
-    if (getsockopt((int)fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
-        return errno;
-    *uid = (uint32_t)peer.uid;
-    *pid = peer.pid;
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * UNIX sockets by path: connecting, also past a full backlog, and listening so that no moment is wider than 0600 and nobody's live
- * socket or file is ever taken away.
+ * UNIX sockets by path: connecting, also past a full backlog, and listening so that in no moment others than its owner can connect (0600)
+ * and nobody's live socket or file is ever taken away.
  */
 #include <string.h>
 
@@ -20,7 +20,7 @@ virtsock_status vs_unix_end(struct vs_end *end, const virtsock_address *address,
 
     memset(end, 0, sizeof *end);
     if (n + more > vs_path_max + 1)
-        return vs_because(why, VIRTSOCK_E_NAME_TOO_LONG, "the path does not fit a socket address, which takes 107 bytes");
+        return vs_because(why, VIRTSOCK_E_NAME_TOO_LONG, "the path does not fit a socket address, which takes 107 bytes (103 on macOS and FreeBSD)");
     end->family = VS_FAMILY_UNIX;
     memcpy(end->path, address->text, n);
     memcpy(end->path + n, tail, more);

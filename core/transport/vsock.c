@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * AF_VSOCK: streams and seqpacket between a Linux host and its guests, siblings by way of the host, and CID 1 within one machine.
+ * AF_VSOCK: streams and seqpacket between a Linux host and its guests, siblings by way of the host, and CID 1 within one machine; streams
+ * between a guest of macOS or FreeBSD and its host.
  */
 #include <string.h>
 

@@ -35,14 +35,21 @@ def core_files(*patterns):
     return sorted(file.relative_to(CORE) for pattern in patterns or ("*.c", "*.h") for file in CORE.rglob(pattern))
 
 
-def sources(*systems):
-    """Files of the core that a library for such systems is made of, as sources.txt says."""
+def listed_sources():
+    """(systems, file) of each row of core/sources.txt."""
     rows = [line.split() for line in (CORE / "sources.txt").read_text().splitlines() if line and line[0] != "#"]
-    return [CORE / file for system, file in rows if system in systems]
+    return [(systems.split(","), file) for systems, file in rows]
+
+
+def sources(*systems):
+    """Files of the core that a library for such systems is made of."""
+    return [CORE / file for words, file in listed_sources() if set(words) & set(systems)]
 
 
 LINUX = sources("all", "posix", "linux")
 WINDOWS = sources("all", "windows")
+MACOS = sources("all", "posix", "macos")
+FREEBSD = sources("all", "posix", "freebsd")
 
 
 def project_files():

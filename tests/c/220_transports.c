@@ -351,7 +351,7 @@ static void check_hyperkit(const char *text, const char *asks, const char *direc
 
 TEST(hyperkit_is_asked_in_18_bytes)
 {
-    char text[200], home[100], old[100];
+    char text[200], home[160], old[100];
 
     ONCE();
     test_address();

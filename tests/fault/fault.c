@@ -19,6 +19,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -379,7 +380,8 @@ int fault_fchmod(int fd, mode_t mode)
 /* Of /dev/vsock, or of a socket that becomes blocking or not. */
 int fault_ioctl(int fd, unsigned long request, void *value)
 {
-    return (request == FIONBIO ? FAILS("ioctl", EPERM) : FAILS("ioctl", ENODEV, EPERM, ENOTTY)) ? -1 : ioctl(fd, request, value);
+    return (request == FIONBIO ? FAILS("ioctl", EPERM) : FAILS("ioctl", ENODEV, EPERM, ENOTTY)) ? -1
+           : (int)syscall(SYS_ioctl, fd, request, value);       /* a request is an int in musl, a long in glibc */
 }
 
 int fault_nanosleep(const struct timespec *time, struct timespec *left)

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Linux: AF_VSOCK's addresses and options, who is at the other end, modes of sockets in the file system, this machine's CID.
+ */
+#define _GNU_SOURCE             /* struct ucred, O_PATH */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#include "platform/posix.h"
+
+/* linux/vm_sockets.h, which not every C library's headers can reach */
+#define VM_BUFFER_SIZE            0
+#define VM_BUFFER_MIN_SIZE        1
+#define VM_BUFFER_MAX_SIZE        2
+#define VM_CONNECT_TIMEOUT        6
+#define VM_FLAG_TO_HOST           1
+#define VM_IOCTL_GET_LOCAL_CID    0x7b9
+
+struct vm_address {
+    sa_family_t    family;
+    unsigned short reserved;
+    uint32_t       port, cid;
+    uint8_t        flags, zero[3];
+};
+_Static_assert(sizeof(struct vm_address) == VS_VM_ADDRESS_SIZE, "struct sockaddr_vm is 16 bytes");
+
+uint32_t vs_random(void)
+{
+    uint32_t n;
+
+    if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n)
+        n = (uint32_t)vs_now_ms() * UINT32_C(2654435761);
+    return n;
+}
+
+/* --- Sockets ---------------------------------------------------------------------------------------------------------------- */
+
+bool vs_vm_to_system(void *out, const struct vs_end *end, bool peer)
+{
+    const struct vm_address vm = {
+        .family = VS_VM_FAMILY, .port = end->port, .cid = end->cid, .flags = end->to_host ? VM_FLAG_TO_HOST : 0
+    };
+
+    (void)peer;
+    memcpy(out, &vm, sizeof vm);
+    return true;
+}
+
+void vs_vm_from_system(struct vs_end *end, const void *from, bool peer)
+{
+    struct vm_address vm;
+
+    (void)peer;
+    memcpy(&vm, from, sizeof vm);
+    end->cid = vm.cid;
+    end->port = vm.port;
+}
+
+/* That is EAGAIN here. */
+bool vs_is_full(const struct sockaddr *to, socklen_t length)
+{
+    (void)to;
+    (void)length;
+    return false;
+}
+
+static int set_size(virtsock_fd fd, int level, int option, int64_t size)
+{
+    uint64_t wide = (uint64_t)size;
+    int      narrow = (int)size, result;
+
+    if (level == VS_VM_FAMILY)
+        result = setsockopt((int)fd, level, option, &wide, sizeof wide);
+    else
+        result = setsockopt((int)fd, level, option, &narrow, sizeof narrow);
+    return result != 0 ? errno : 0;
+}
+
+/* The kernel clamps the size into [min, max] without a word, so those come first. */
+int vs_set_buffers(virtsock_fd fd, enum vs_family family, int64_t min, int64_t size, int64_t max)
+{
+    int code = 0;
+
+    if (family != VS_FAMILY_VSOCK) {
+        if (size != 0 && (code = set_size(fd, SOL_SOCKET, SO_SNDBUF, size)) == 0)
+            code = set_size(fd, SOL_SOCKET, SO_RCVBUF, size);
+        return code;
+    }
+    if (max != 0)
+        code = set_size(fd, VS_VM_FAMILY, VM_BUFFER_MAX_SIZE, max);
+    if (code == 0 && min != 0)
+        code = set_size(fd, VS_VM_FAMILY, VM_BUFFER_MIN_SIZE, min);
+    if (code == 0 && size != 0)
+        code = set_size(fd, VS_VM_FAMILY, VM_BUFFER_SIZE, size);
+    return code;
+}
+
+int vs_get_buffer(virtsock_fd fd, enum vs_family family, int64_t *size)
+{
+    const bool vm = family == VS_FAMILY_VSOCK;
+    uint64_t   wide = 0;
+    int        narrow = 0;
+    socklen_t  length = vm ? sizeof wide : sizeof narrow;
+
+    if (getsockopt((int)fd, vm ? VS_VM_FAMILY : SOL_SOCKET, vm ? VM_BUFFER_SIZE : SO_RCVBUF, vm ? (void *)&wide : &narrow, &length) != 0)
+        return errno;
+    *size = vm ? (int64_t)wide : narrow;
+    return 0;
+}
+
+int vs_set_vsock_connect_timeout(virtsock_fd fd, int64_t ms)
+{
+    struct timeval t = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+
+    return setsockopt((int)fd, VS_VM_FAMILY, VM_CONNECT_TIMEOUT, &t, sizeof t) != 0 ? errno : 0;
+}
+
+/* SO_PEERCRED answers on AF_VSOCK too, with an identity that means nothing: UNIX sockets alone. */
+int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid)
+{
+    struct ucred peer = { 0, 0, 0 };
+    socklen_t    length = sizeof peer;
+
+    if (getsockopt((int)fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+        return errno;
+    *uid = (uint32_t)peer.uid;
+    *pid = peer.pid;
+    return 0;
+}
+
+/* --- Names in the file system, this machine ---------------------------------------------------------------------------------- */
+
+/* The file that bind makes has the mode of the descriptor, less the umask. */
+int vs_set_mode_before(virtsock_fd fd, uint32_t mode)
+{
+    return fchmod((int)fd, (mode_t)mode) != 0 ? errno : 0;
+}
+
+/* Through a descriptor of the very file: a name could be another file's by now. */
+int vs_set_mode_after(const char *path, const struct vs_file_id *id, uint32_t mode)
+{
+    char        name[32];
+    struct stat file;
+    int         fd = vs_open_file(path, O_PATH | O_NOFOLLOW), code = 0;
+
+    if (fd < 0)
+        return errno;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    if (fstat(fd, &file) != 0 || (uint64_t)file.st_dev != id->device || (uint64_t)file.st_ino != id->inode)
+        code = EADDRINUSE;
+    else if ((file.st_mode & 0777) != mode && chmod(name, (mode_t)mode) != 0)
+        code = errno;
+    vs_close(fd);
+    return code;
+}
+
+int vs_local_cid(uint32_t *cid)
+{
+    int          fd = vs_open_file("/dev/vsock", O_RDONLY), code = 0;
+    unsigned int value;
+
+    if (fd < 0)
+        return errno;
+    if (ioctl(fd, VM_IOCTL_GET_LOCAL_CID, &value) != 0)
+        code = errno;
+    else
+        *cid = value;
+    vs_close(fd);
+    return code;
+}
