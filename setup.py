@@ -79,7 +79,7 @@ setup(
             include_dirs=["core/include", "core"],
             define_macros=[("VIRTSOCK_STATIC", None), *([("Py_LIMITED_API", "0x030b0000")] if LIMITED else [])],
             extra_compile_args=[] if os.name == "nt" else ["-fvisibility=hidden"],
-            libraries=["ws2_32"] if os.name == "nt" else [],
+            libraries=["ws2_32", "advapi32"] if os.name == "nt" else [],
             py_limited_api=LIMITED,
         )
     ],

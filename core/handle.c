@@ -179,16 +179,14 @@ bool vs_handle_close(struct vs_handle *h, int64_t linger_until, bool *alone)
 }
 
 /* In slices, because a second close may shorten the time, and must not touch a wake that the first is about to close. */
-virtsock_status vs_handle_linger(struct vs_handle *h, struct vs_cause *why)
+virtsock_status vs_handle_linger(struct vs_handle *h, int64_t (*drain)(void *stream, int64_t until), void *stream, struct vs_cause *why)
 {
     virtsock_fd fd = vs_handle_fd(h);
     int64_t     mine = atomic_load(&h->linger_until), until, now;
-    char        scrap[4096];
     int         code;
 
-    vs_shutdown(fd, VIRTSOCK_SHUT_SEND);
     while ((until = atomic_load(&h->linger_until)) > (now = vs_now_ms())) {
-        int64_t slice = until < now + 20 ? until : now + 20, n = vs_recv(fd, scrap, sizeof scrap, slice);
+        int64_t slice = until < now + 20 ? until : now + 20, n = drain(stream, slice);
 
         if (n == 0)
             return VIRTSOCK_OK;

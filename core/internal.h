@@ -56,13 +56,32 @@ struct virtsock_address {
     char            text[];             /* path, host, or VM as it is written in canonical form; NUL; then service, if any; NUL */
 };
 
-/* A name that virtsock_resolve must look up before it can be connected to. */
-bool vs_needs_lookup(const virtsock_address *address);
-
 virtsock_status vs_address_copy(virtsock_address **out, const virtsock_address *from);
 
 /* Whole decimal number, 0..UINT32_MAX, nothing before or after. The strict parser that all others are built from. */
 bool vs_parse_u32(const char *s, size_t n, uint32_t *out);
+
+/* --- Names ----------------------------------------------------------------------------------------------------------------- */
+
+/* A name that virtsock_resolve must look up before it can be connected to. */
+bool vs_needs_lookup(const virtsock_address *address);
+
+/* A program that is asked, and what it is told: no shell, PATH or working directory has a part in it. */
+struct vs_program {
+    const char *path;                   /* below the system's own folder */
+    const char *arguments;              /* fixed text, nothing of a user's */
+    const char *variable, *value;       /* one more in its environment: how data is handed over. NULL: none */
+};
+/* Runs it: what it says on standard output, and its exit code. However that ends, nothing that it started is left. The answer is 0, one
+ * of these, or a system's code. */
+typedef int vs_runner(const struct vs_program *program, char *out, size_t cap, size_t *size, uint32_t *exit_code, int64_t deadline);
+#define VS_HUNG    (-5)                 /* the deadline came */
+#define VS_FLOODED (-6)                 /* it says more than cap */
+#define VS_ABSENT  (-7)                 /* there is no such thing on this system */
+
+/* Looks the VM's name in a Hyper-V address up with that runner: virtsock_resolve with the platform's own. */
+virtsock_status vs_resolve_vm(virtsock_address **out, const virtsock_address *address, const virtsock_options *options, vs_runner *run,
+                              virtsock_error *err);
 
 /* --- Options ------------------------------------------------------------------------------------------------------------ */
 

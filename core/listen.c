@@ -185,6 +185,8 @@ static virtsock_stream *welcome(const virtsock_listener *l, virtsock_fd fd, cons
 
     if (l->transport->address_of != NULL && l->transport->address_of(&address, peer, l->kind.type) == VIRTSOCK_E_NO_RESOURCES)
         return NULL;
+    if (address != NULL && l->address != NULL)
+        address->half_close = l->address->half_close;
     s = vs_stream_new(address != NULL ? address : l->address, &l->options);
     virtsock_address_free(address);
     if (s == NULL)
@@ -285,6 +287,8 @@ virtsock_status virtsock_listener_address(const virtsock_listener *listener, vir
         status = vs_because(&why, l->transport->address_of(out, &end, l->kind.type), NULL);
     if (status != VIRTSOCK_OK)
         vs_fail(err, "address", l->address, &why);
+    else if (l->address != NULL)
+        (*out)->half_close = l->address->half_close;
     vs_leave(&l->handle);
     return status;
 }

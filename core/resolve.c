@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names to ids. On POSIX systems the core looks nothing up and starts no program: it says which address to write instead.
+ * Names to ids. Those of VMs are looked up on Windows alone (lookup.c); elsewhere the core starts no program and says what to write instead.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,13 +36,14 @@ static virtsock_status find_docker(virtsock_address **out, const virtsock_addres
 
 virtsock_status virtsock_resolve(virtsock_address **out, const virtsock_address *address, const virtsock_options *options, virtsock_error *err)
 {
-    (void)options;
     if (out != NULL)
         *out = NULL;
     if (out == NULL || address == NULL)
         return vs_refuse(err, "resolve", NULL, VIRTSOCK_E_INVALID, "no address, or no place for one");
     if (address->scheme == VIRTSOCK_SCHEME_HYPERV && vs_needs_lookup(address))
-        return vs_refuse(err, "resolve", address, VIRTSOCK_E_UNSUPPORTED, "names of VMs are looked up on Windows hosts alone");
+        return VS_HYPERV_HOST ? vs_resolve_vm(out, address, options, vs_run, err)
+                           : vs_refuse(err, "resolve", address, VIRTSOCK_E_UNSUPPORTED,
+                                       "names are looked up on Windows hosts alone; for a libvirt domain there is `virtsock resolve`");
     if (address->docker)
         return find_docker(out, address, err);
     if (vs_address_copy(out, address) != VIRTSOCK_OK)

@@ -3,7 +3,7 @@
  * Streams once they are connected: data, the ends of a conversation, and what there is to know about it. With data ready a send or a receive
  * is one system call: try first, and wait, read the clock and find words only when that was not enough.
  */
-#include "stream.h"
+#include "framed.h"
 
 #include <stdlib.h>
 
@@ -21,7 +21,9 @@ virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_opt
     vs_handle_init(&s->handle, vs_option(options, VIRTSOCK_OPTION_INTERRUPTIBLE, 0) != 0);
     s->linger_ms = (int)vs_option(options, VIRTSOCK_OPTION_LINGER, -1);
     s->message_max = (size_t)vs_option(options, VIRTSOCK_OPTION_MESSAGE_MAX, MESSAGE_MAX);
-    if (about != NULL && vs_address_copy(&s->about, about) != VIRTSOCK_OK) {
+    if (about != NULL && (vs_address_copy(&s->about, about) != VIRTSOCK_OK
+                          || (about->half_close == VIRTSOCK_HALF_CLOSE_FRAMED && (s->framed = vs_framed_new()) == NULL))) {
+        virtsock_address_free(s->about);
         free(s);
         return NULL;
     }
@@ -202,6 +204,15 @@ static virtsock_status send_whole(virtsock_stream *s, struct transfer *t, size_t
     return vs_because(why, t->timeout_ms == 0 ? VIRTSOCK_E_AGAIN : VIRTSOCK_E_TIMEOUT, NULL);
 }
 
+static virtsock_status transfer_framed(virtsock_stream *s, struct transfer *t, size_t *done, struct vs_cause *why)
+{
+    virtsock_slice one = { t->data, t->size };
+
+    if (t->direction == RECV)
+        return vs_framed_recv(s, t->data, t->size, deadline_of(t), done, why);
+    return vs_framed_send(s, t->direction == SENDV ? t->slices : &one, t->direction == SENDV ? t->count : 1, t->size, deadline_of(t), done, why);
+}
+
 static virtsock_status not_open(virtsock_stream *s, struct vs_cause *why)
 {
     return vs_is_closing(&s->handle) ? vs_because(why, VIRTSOCK_E_CANCELLED, "the stream is closed")
@@ -245,6 +256,8 @@ static virtsock_status transfer(virtsock_stream *s, uint32_t word, struct transf
         return VIRTSOCK_OK;                     /* nothing to do, and never taken for the end */
     if ((status = fit(s, t, why)) != VIRTSOCK_OK)
         return status;
+    if (s->framed != NULL)
+        return transfer_framed(s, t, done, why);
     if (s->whole && t->direction != RECV)
         return send_whole(s, t, done, why);
     if (n == NOT_TRIED)
@@ -284,7 +297,8 @@ static virtsock_status no_stream(enum direction direction, virtsock_error *err)
 /* True: bytes of a stream, as many as one system call takes, in a handle that is open: worth a try before anything else is looked at. */
 static inline bool is_simple(const virtsock_stream *s, uint32_t word, const void *data, size_t size)
 {
-    return !VS_WAITS_INSIDE && vs_is_open(word) && s->type == VIRTSOCK_TYPE_STREAM && data != NULL && size - 1 < s->message_max;
+    return !VS_WAITS_INSIDE && vs_is_open(word) && s->type == VIRTSOCK_TYPE_STREAM && s->framed == NULL && data != NULL
+           && size - 1 < s->message_max;
 }
 
 virtsock_status virtsock_stream_send(virtsock_stream *s, const void *data, size_t size, size_t *done, int timeout_ms, virtsock_error *err)

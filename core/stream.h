@@ -9,6 +9,7 @@
 #include "transport/transport.h"
 
 struct vs_connecting;                   /* connect.c's: a connection under way */
+struct vs_framed;                       /* framed.c's: the frames of both directions */
 
 struct virtsock_stream {
     struct vs_handle      handle;
@@ -22,9 +23,10 @@ struct virtsock_stream {
     _Atomic int           attempts, last_status, last_code;
     virtsock_address     *about;        /* whom with, for messages; NULL: nobody known */
     struct vs_connecting *connecting;   /* NULL once connected */
+    struct vs_framed     *framed;       /* NULL: half-close=native */
 };
 
-/* With nothing open yet; options may be NULL. about is copied, and may be NULL. NULL: out of memory. */
+/* With nothing open yet; options may be NULL. about is copied, says how it half-closes, and may be NULL. NULL: out of memory. */
 virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_options *options);
 
 /* Makes a connected socket the stream's. False: a close came first, and fd stays the caller's. */

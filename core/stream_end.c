@@ -2,7 +2,7 @@
  *
  * Streams, the rest: shutting down, closing, giving the descriptor away, and what there is to know about one.
  */
-#include "stream.h"
+#include "framed.h"
 
 #include <stdlib.h>
 
@@ -37,6 +37,7 @@ static virtsock_status os_status(const virtsock_stream *s, const char *op, int c
 virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_error *err)
 {
     virtsock_status status;
+    struct vs_cause why;
 
     if (s == NULL)
         return no_stream("shutdown", err);
@@ -44,21 +45,37 @@ virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_e
         return vs_refuse(err, "shutdown", s->about, VIRTSOCK_E_INVALID, "which direction: VIRTSOCK_SHUT_RECV, _SEND or _BOTH");
     if (!enter(s, "shutdown", &status, err))
         return status;
-    status = os_status(s, "shutdown", vs_shutdown(vs_handle_fd(&s->handle), how), err);
+    if (s->framed == NULL)
+        status = os_status(s, "shutdown", vs_shutdown(vs_handle_fd(&s->handle), how), err);
+    else if ((status = vs_framed_shutdown(s, how, &why)) != VIRTSOCK_OK)
+        vs_fail(err, "shutdown", s->about, &why);
     vs_leave(&s->handle);
     return status;
 }
 
 #define LINGER_HYPERV 1000              /* ms: the system throws away what is on its way when a socket closes */
 
+static int64_t drain(void *stream, int64_t until)
+{
+    virtsock_stream *s = stream;
+    char             scrap[4096];
+
+    return vs_recv(vs_handle_fd(&s->handle), scrap, sizeof scrap, until);
+}
+
 /* The peer's end, if it was to be waited for. */
 static virtsock_status linger(virtsock_stream *s, int linger_ms, bool alone, struct vs_cause *why)
 {
-    if (linger_ms <= 0 || vs_handle_fd(&s->handle) < 0)
+    if (vs_handle_fd(&s->handle) < 0)
+        return VIRTSOCK_OK;
+    if (s->framed != NULL && alone)
+        return vs_framed_end(s, linger_ms > 0, why);
+    if (linger_ms <= 0)
         return VIRTSOCK_OK;
     if (!alone)
         return vs_because(why, VIRTSOCK_E_CANCELLED, "a call was inside: the peer's end was not waited for");
-    return vs_handle_linger(&s->handle, why);
+    vs_shutdown(vs_handle_fd(&s->handle), VIRTSOCK_SHUT_SEND);
+    return vs_handle_linger(&s->handle, drain, s, why);
 }
 
 virtsock_status virtsock_stream_close(virtsock_stream *s, int linger_ms, virtsock_error *err)
@@ -89,6 +106,7 @@ void virtsock_stream_free(virtsock_stream *s)
     virtsock_stream_close(s, 0, NULL);
     vs_handle_settle(&s->handle);
     virtsock_address_free(s->about);
+    free(s->framed);
     free(s);
 }
 
@@ -100,6 +118,8 @@ virtsock_status virtsock_stream_detach(virtsock_stream *s, virtsock_fd *fd, virt
         *fd = -1;
     if (s == NULL || fd == NULL)
         return no_stream("detach", err);
+    if (s->framed != NULL)
+        return vs_refuse(err, "detach", s->about, VIRTSOCK_E_UNSUPPORTED, "a framed stream is more than its descriptor");
     switch (status = vs_handle_detach(&s->handle, fd)) {
     case VIRTSOCK_OK:        return VIRTSOCK_OK;
     case VIRTSOCK_E_IN_USE:  return vs_refuse(err, "detach", s->about, status, "a call is inside: end it first");
@@ -112,7 +132,7 @@ virtsock_status virtsock_stream_detach(virtsock_stream *s, virtsock_fd *fd, virt
 
 virtsock_fd virtsock_stream_fd(const virtsock_stream *s)
 {
-    return s != NULL ? vs_handle_fd(&s->handle) : -1;
+    return s != NULL && s->framed == NULL ? vs_handle_fd(&s->handle) : -1;
 }
 
 /* The caller is inside. */
@@ -132,8 +152,10 @@ static virtsock_status name_end(const virtsock_stream *s, const char *op, int (*
         return status;
     else
         status = t->address_of(out, &end, s->type);
-    if (status == VIRTSOCK_OK)
+    if (status == VIRTSOCK_OK) {
+        (*out)->half_close = s->framed != NULL ? VIRTSOCK_HALF_CLOSE_FRAMED : VIRTSOCK_HALF_CLOSE_NATIVE;
         return VIRTSOCK_OK;
+    }
     return vs_refuse(err, op, s->about, status, status == VIRTSOCK_E_NOT_FOUND ? "that end has no name" : NULL);
 }
 

@@ -56,6 +56,9 @@ static const struct {
     { VIRTSOCK_E_NO_RESOURCES, NULL, "free something, pause, and try again" },
     { VIRTSOCK_E_MESSAGE_TOO_LONG, "recv", "give a larger buffer: a message comes whole or is cut" },
     { VIRTSOCK_E_MESSAGE_TOO_LONG, NULL, "send less at once" },
+    { VIRTSOCK_E_DENIED, "resolve", "run it as an administrator or as one of the group Hyper-V Administrators, or write the VM's GUID" },
+    { VIRTSOCK_E_TIMEOUT, "resolve", "give it more time (CONNECT_TIMEOUT, --timeout), or write the VM's GUID" },
+    { VIRTSOCK_E_NOT_FOUND, "resolve", "capitals and blanks count: see `Get-VM` in an administrator's PowerShell, or write the VM's GUID" },
     { VIRTSOCK_E_UNSUPPORTED, "connect", "`virtsock info` lists the transports that work here" },
 };
 
@@ -71,18 +74,4 @@ const char *virtsock_advice(const virtsock_error *err)
         if (general[i].status == err->status && (general[i].op == NULL || strcmp(general[i].op, err->op) == 0))
             return general[i].advice;
     return NULL;
-}
-
-virtsock_status virtsock_service_register(const char *service, const char *name, virtsock_error *err)
-{
-    if (service == NULL || name == NULL)
-        return vs_refuse(err, "register", NULL, VIRTSOCK_E_INVALID, "no service, or no name");
-    return vs_refuse(err, "register", NULL, VIRTSOCK_E_UNSUPPORTED, "only a Windows host registers services; others need no registration");
-}
-
-virtsock_status virtsock_service_unregister(const char *service, virtsock_error *err)
-{
-    if (service == NULL)
-        return vs_refuse(err, "unregister", NULL, VIRTSOCK_E_INVALID, "no service");
-    return vs_refuse(err, "unregister", NULL, VIRTSOCK_E_UNSUPPORTED, "only a Windows host registers services; others need no registration");
 }

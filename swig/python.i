@@ -192,6 +192,7 @@
 %python_releases(virtsock_resolve)
 %python_releases(virtsock_listen)
 %python_releases(virtsock_stream_close)
+%python_releases(virtsock_stream_shutdown)
 %python_releases(virtsock_listener_close)
 %python_releases(virtsock_service_register)
 %python_releases(virtsock_service_unregister)

@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#ifndef _WIN32
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <time.h>
 #endif
 

@@ -23,6 +23,8 @@ HERE = PLAIN / "tests" / "contract" / "virtsock-selftest"
 ADDRESSES = {
     "unix": "unix://{folder}/{number}",
     "unix-seqpacket": "unix://{folder}/{number}?type=seqpacket",
+    "framed": "unix://{folder}/{number}?half-close=framed",
+    "tcp-framed": "tcp://127.0.0.1:any?half-close=framed",
     "socketpair": "socketpair",
     "tcp": "tcp://127.0.0.1:any",
     "mux": "vsock-mux://:{number}{folder}/vsock.sock",
@@ -38,8 +40,8 @@ LESS = ["--rounds", "200", "--connections", "20", "--size", "4"]
 FEW = ["--rounds", "50", "--connections", "4", "--size", "1"]
 BUSY = ["--slow", "3"]                  # tests run beside other things
 RUNS = [("dev", "unix", FULL), *(("dev", transport, LESS) for transport in ALL[1:]), ("clang", "unix", FEW),
-        *(("asan", transport, FEW) for transport in ("unix", "unix-seqpacket", "socketpair", "tcp", "mux")),
-        *(("tsan", transport, FEW) for transport in ("unix", "tcp", "mux"))]
+        *(("asan", transport, FEW) for transport in ("unix", "unix-seqpacket", "framed", "socketpair", "tcp", "mux")),
+        *(("tsan", transport, FEW) for transport in ("unix", "framed", "tcp", "mux"))]
 
 
 @pytest.fixture(scope="module")

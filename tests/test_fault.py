@@ -12,6 +12,7 @@ from builds import BUILD, C_RUNS, PLAIN, ROOT, TOOL
 
 RUNS = {
     "exchange": {"dev": ("unix", "unix-seqpacket", "tcp"), "asan": ("unix", "tcp")},
+    "framed": {"dev": ("unix",), "asan": ("unix",)},                # has sockets of its own
     "listening": {"dev": ("unix", "tcp"), "asan": ("unix",)},
     "multiplexers": {"dev": ("unix",), "asan": ("unix",)},          # has transports of its own
 }

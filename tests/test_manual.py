@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""docs/virtsock.md: what `wait` and `mux` print there is what they print, numbers of measurement apart."""
+"""docs/virtsock.md: what `wait`, `mux`, `resolve` and `service` print there is what they print, numbers of measurement apart."""
 
 import contextlib
 import re
@@ -17,7 +17,7 @@ MANUAL = (ROOT / "docs" / "virtsock.md").read_text()
 def sections():
     """Name, and rows of (command, lines that follow it): a section's examples are one session; another multiplexer begins another."""
     for name, text in re.findall(r"^## virtsock (\w+)$(.*?)(?=^## |\Z)", MANUAL, re.MULTILINE | re.DOTALL):
-        if name not in ("wait", "mux"):
+        if name not in ("wait", "mux", "resolve", "service"):
             continue
         session = []
         for command, lines in re.findall(r"^    \$ (.*)\n((?:    [^$].*\n)*)", text, re.MULTILINE):
@@ -47,8 +47,8 @@ def background(words, log):
             process.terminate()
 
 
-def test_both_have_examples():
-    assert [name for name, _ in sections()] == ["wait", "mux", "mux"]
+def test_all_have_examples():
+    assert [name for name, _ in sections()] == ["wait", "mux", "mux", "resolve", "service"]
 
 
 @pytest.mark.parametrize("number, name", list(enumerate(name for name, _ in sections())))

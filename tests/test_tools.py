@@ -390,7 +390,8 @@ def test_trace_of_a_late_listener(tmp_path, address):
     lines = err.decode().splitlines()
     assert len(lines) >= 3
     for n, line in enumerate(lines[:-1], 1):
-        assert line.startswith(f"virtsock: attempt {n} of {address}: refused, system code 2 (No such file or directory), after ")
+        begin = f"virtsock: attempt {n} of {address}: refused, system code "
+        assert line.startswith((f"{begin}2 (No such file or directory), after ", f"{begin}111 (Connection refused), after "))   # bound already
         assert line.endswith(" ms")
     assert lines[-1].startswith(f"virtsock: attempt {len(lines)} of {address}: connected, after ")
     times = [float(line.split()[-2]) for line in lines]

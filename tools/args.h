@@ -49,14 +49,14 @@ struct command {
     int             (*run)(char **operand, int count);          /* the exit code */
 };
 
-#define OPERANDS_MAX 2
+#define OPERANDS_MAX 3
 
 #define ARGS_COMMON                                                                     \
     { 'h', "help", NULL, ARG_HELP, NULL, "print this" },                                \
     { 0, "version", NULL, ARG_VERSION, NULL, "print the version" },                     \
     { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
 
-extern const struct command cat_command, echo_command, info_command, mux_command, wait_command;
+extern const struct command cat_command, echo_command, info_command, mux_command, resolve_command, service_command, wait_command;
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 

@@ -10,12 +10,13 @@
 #include "platform.h"
 #include "report.h"
 #include "serve.h"
+#include "service.h"
 
 #define LOOK_MS  100                    /* how often it is looked whether a peer that sends no more is still there */
 #define CHUNK    65536
 
 static struct {
-    bool listen, echo;
+    bool listen, echo, registers;
 } set;
 
 /* One conversation; static, as the sending thread may outlive it in a read. */
@@ -73,7 +74,7 @@ static bool wait_for_input(void)
     while (!tool_event_wait(talk.sent, LOOK_MS)) {
         if (gone)                       /* and input that was there has had its time to fail */
             return false;
-        gone = tool_peer_is_gone(virtsock_stream_fd(talk.stream), scheme != VIRTSOCK_SCHEME_UNIX);
+        gone = tool_peer_is_gone(virtsock_stream_fd(talk.stream), scheme != VIRTSOCK_SCHEME_UNIX, 0);
     }
     return true;
 }
@@ -118,11 +119,19 @@ static int wait_for_client(const virtsock_address *address)
     return status == VIRTSOCK_E_CANCELLED ? EXIT_DONE : report_error(&err);
 }
 
+static int talk_with(const virtsock_address *address)
+{
+    virtsock_stream *stream;
+    virtsock_error   err;
+
+    if (set.listen)
+        return set.echo ? serve(address, NULL) : wait_for_client(address);
+    return peer_connect(&stream, address, &err) == VIRTSOCK_OK ? converse(stream) : EXIT_FAILED;
+}
+
 static int run(char **operand, int count)
 {
     virtsock_address *address;
-    virtsock_stream  *stream;
-    virtsock_error    err;
     int               code = peer_options(set.listen);
 
     (void)count;
@@ -130,14 +139,14 @@ static int run(char **operand, int count)
         return code;
     if (set.echo && !set.listen)
         return report_usage("--echo is for listening: virtsock cat -l --echo ADDRESS");
+    if (set.registers && !set.listen)
+        return report_usage("--register is for listening: virtsock cat -l --register ADDRESS");
     if ((code = peer_address(&address, operand[0], PORT_HVCAT)) != EXIT_DONE)
         return code;
-    if (set.listen && set.echo)
-        code = serve(address, NULL);
-    else if (set.listen)
-        code = wait_for_client(address);
-    else
-        code = peer_connect(&stream, address, &err) == VIRTSOCK_OK ? converse(stream) : EXIT_FAILED;
+    if (set.registers)
+        code = service_register(address, "virtsock cat");
+    if (code == EXIT_DONE)
+        code = talk_with(address);
     virtsock_address_free(address);
     return code;
 }
@@ -145,6 +154,7 @@ static int run(char **operand, int count)
 static const struct arg args[] = {
     { 'l', "listen", NULL, ARG_FLAG, &set.listen, "wait for one client instead of connecting" },
     { 'e', "echo", NULL, ARG_FLAG, &set.echo, "with -l: send back what comes, to any number of clients" },
+    { 0, "register", NULL, ARG_FLAG, &set.registers, "with -l: first register the Hyper-V service, on a Windows host" },
     ARGS_PEER,
     ARGS_COMMON
 };
@@ -152,7 +162,7 @@ static const struct arg args[] = {
 const struct command cat_command = {
     .name = "cat",
     .summary = "send standard input, print what comes back",
-    .usage = "[OPTION]... ADDRESS\n-l [--echo] [OPTION]... ADDRESS",
+    .usage = "[OPTION]... ADDRESS\n-l [--echo] [--register] [OPTION]... ADDRESS",
     .text = "Sends standard input to the peer and writes what it sends to standard output, both at once. At the end\n"
             "of input it ends its own direction alone, so that a request gets its whole reply.\n"
             "An address without a port gets port 80.\n",

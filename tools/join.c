@@ -7,7 +7,8 @@
 
 #include "peer.h"
 
-#define CHUNK 65536
+#define CHUNK   65536
+#define LOOK_MS 1000                    /* how often it is looked whether the other direction has ended the conversation */
 
 static void shut(const struct join *join, int end, int how)
 {
@@ -38,7 +39,7 @@ static virtsock_status carry(struct join *join, int from)
 }
 
 /* One direction. Its end is carried over; then what is left to wait for is that the sender goes, or that the other direction ends, which
- * shuts this end's sending side: a hang-up either way. */
+ * shuts this end's sending side: a hang-up either way, and where the system tells of none, the other thread does. */
 static void run_direction(struct join *join, int from)
 {
     virtsock_fd     fd = virtsock_stream_fd(join->end[from]);
@@ -50,8 +51,9 @@ static void run_direction(struct join *join, int from)
         shut(join, from, VIRTSOCK_SHUT_RECV);
     else if (status == VIRTSOCK_E_EOF)
         shut(join, !from, VIRTSOCK_SHUT_SEND);
-    while ((status == VIRTSOCK_OK || status == VIRTSOCK_E_EOF) && !tool_peer_is_gone(fd, false))
-        tool_wait(fd, 0, -1);
+    join->over[from] = true;
+    while ((status == VIRTSOCK_OK || status == VIRTSOCK_E_EOF) && !join->over[!from] && !tool_peer_is_gone(fd, false, LOOK_MS))
+        continue;
     break_off(join);
 }
 
@@ -66,7 +68,8 @@ static void run_back(void *argument)
 /* Unread data makes closing end[0] a break that its peer sees. */
 static void run_to_the_first_byte(struct join *join)
 {
-    tool_wait(virtsock_stream_fd(join->end[0]), VIRTSOCK_WANT_RECV, -1);
+    while (!join->broken && !tool_may_receive(virtsock_stream_fd(join->end[0]), LOOK_MS))
+        continue;
     join->broken = true;
     shut(join, 1, VIRTSOCK_SHUT_BOTH);
 }

@@ -13,7 +13,7 @@ struct join {
     virtsock_stream   *end[2];
     bool               breaks;          /* at the first byte of end[0], which stays unread */
     uint64_t           carried[2];      /* bytes that came from each end and went to the other */
-    atomic_bool        broken;          /* this and what follows is join_streams' own */
+    atomic_bool        broken, over[2]; /* this and what follows is join_streams' own */
     struct tool_event *back;
 };
 

@@ -6,12 +6,12 @@
 
 #include <inttypes.h>
 
-/* Length of the well-formed UTF-8 sequence at s (RFC 3629: no surrogates, nothing overlong); 0: none. */
-static size_t sequence(const unsigned char *s)
+size_t json_utf8_length(const char *text)
 {
-    size_t   n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    unsigned second = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-    unsigned last = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+    const unsigned char *s = (const unsigned char *)text;
+    size_t               n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    unsigned             second = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned             last = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
 
     for (size_t i = 1; i < n; i++) {
         if (s[i] < second || s[i] > last)
@@ -28,7 +28,7 @@ static void quoted(FILE *out, const char *text)
 
     putc('"', out);
     while (*s != '\0') {
-        size_t n = sequence(s);
+        size_t n = json_utf8_length((const char *)s);
 
         if (n == 0) {
             fputs("\\ufffd", out);

@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Of the well-formed character of UTF-8 at text (RFC 3629: no surrogates, nothing overlong); 0: there is none. */
+size_t json_utf8_length(const char *text);
+
 struct json {
     FILE *out;
     bool  comma;                        /* before the next member; false at first */

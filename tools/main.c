@@ -2,7 +2,6 @@
  *
  * The virtsock command: finds the subcommand, and tells how it ended. Exit codes: 0 done, 1 failed, 2 usage.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +9,9 @@
 #include "platform.h"
 #include "report.h"
 
-static const struct command *const commands[] = { &cat_command, &echo_command, &wait_command, &mux_command, &info_command };
+static const struct command *const commands[] = {
+    &cat_command, &echo_command, &wait_command, &mux_command, &resolve_command, &service_command, &info_command
+};
 #define COMMANDS_END (sizeof commands / sizeof *commands)
 
 static void print_help(FILE *out)
@@ -58,11 +59,11 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    int code;
+    int code, failed;
 
     tool_start();
     code = run(argc, argv);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return report_system("standard output", errno);
+    if ((failed = tool_flush()) != 0)
+        return report_system("standard output", failed);
     return code;
 }

@@ -3,7 +3,6 @@
  * virtsock mux: a stand-in for a hypervisor. It takes what programs of a host say to a multiplexer, CONNECT/OK or HyperKit's request, and
  * joins them to the program of this machine that listens where a guest's connections would go: no guest is needed.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,7 +289,7 @@ static int listen_at(virtsock_listener **out, const char *name)
 
     if (status == VIRTSOCK_OK)
         status = virtsock_listen(out, address, NULL, &err);
-    if (status == VIRTSOCK_E_NOT_FOUND && err.os_code == ENOENT && (code = tool_make_directory(directory)) == 0)
+    if (status == VIRTSOCK_E_NOT_FOUND && (code = tool_make_directory(directory)) == 0)
         status = virtsock_listen(out, address, NULL, &err);
     virtsock_address_free(address);
     if (status == VIRTSOCK_OK)

@@ -145,15 +145,17 @@ static void tell_failure(struct trace *t, const virtsock_stream *stream)
     int64_t     attempt = item(stream, VIRTSOCK_ITEM_ATTEMPTS);
     int         code = (int)item(stream, VIRTSOCK_ITEM_LAST_CODE);
     const char *name = virtsock_status_name((virtsock_status)item(stream, VIRTSOCK_ITEM_LAST_STATUS));
-    char        cause[128] = "";
+    char        text[TOOL_CODE_TEXT], cause[TOOL_CODE_TEXT + 40] = "";
 
     if (attempt == t->told)
         return;
     t->told = attempt;
     if (!peer_settings.verbose)
         return;
-    if (code != 0)
-        snprintf(cause, sizeof cause, ", system code %d (%s)", code, tool_code_text(code));
+    if (code != 0) {
+        tool_code_text(code, text, sizeof text);
+        snprintf(cause, sizeof cause, ", system code %d (%s)", code, text);
+    }
     report_line("attempt %" PRId64 " of %s: %s%s, after %.1f ms", attempt, t->where, name, cause,
                 (double)(tool_now_us() - t->begun_us) / 1000);
 }

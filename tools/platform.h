@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the command asks of a system beyond the library: standard input and output, threads, signals and a clock. platform_posix.c has it
- * for POSIX. Codes are the system's own, 0 is success.
+ * What the command asks of a system beyond the library: standard input and output, threads, signals and a clock. platform_posix.c and
+ * platform_windows.c have it, in this order. Codes are the system's own, 0 is success. Text is UTF-8, main's arguments too.
  */
 #ifndef TOOL_PLATFORM_H
 #define TOOL_PLATFORM_H
@@ -11,27 +11,34 @@
 #include "virtsock.h"
 
 /* First of all: the three standard descriptors are taken, so that no socket becomes one of them; writing into a closed pipe is an error
- * and no signal. */
+ * and no signal; what is printed leaves as it is. */
 void tool_start(void);
 
 int64_t tool_now_us(void);
 void tool_nap_ms(int ms);
-/* What a system's code means, in its words: static text. */
-const char *tool_code_text(int code);
+#define TOOL_CODE_TEXT 256
+/* What a system's code means, in its words; TOOL_CODE_TEXT is room for any. */
+void tool_code_text(int code, char *text, size_t cap);
+/* A terminal that takes control sequences. */
 bool tool_errors_on_terminal(void);
 
 /* Standard input: bytes, 0 at its end, or minus the code. Waits. */
 int64_t tool_input(void *buf, size_t cap);
 /* Standard output, all of it: 0 or the code. */
 int tool_output(const void *data, size_t size);
+/* What was printed before leaves: 0 or the code. */
+int tool_flush(void);
 
 /* Makes it, for this user alone. 0 or the code. */
 int tool_make_directory(const char *path);
 
-/* What virtsock_stream_wants asks for; fd -1 is a sleep, events 0 a hang-up. May return early. */
+/* What virtsock_stream_wants asks for; fd -1 is a sleep. May return early. */
 void tool_wait(virtsock_fd fd, int events, int timeout_ms);
-/* True if the peer neither sends nor receives any more. ask: it takes an empty send to find out (all sockets but UNIX ones). */
-bool tool_peer_is_gone(virtsock_fd fd, bool ask);
+/* Until a UNIX stream has bytes or its end to receive. False: timeout_ms passed first. */
+bool tool_may_receive(virtsock_fd fd, int timeout_ms);
+/* Once a stream has nothing more to receive: true if its peer receives no more either. ask: it takes an empty send to find out (all
+ * sockets but UNIX ones). False: not within timeout_ms, or not seen yet; on Windows only the next send tells. */
+bool tool_peer_is_gone(virtsock_fd fd, bool ask, int timeout_ms);
 
 /* A Linux of LinuxKit, 4.4 to 4.10, with Hyper-V sockets as family 43 (from 4.11 on that number is AF_SMC's). */
 bool tool_has_family_43(void);

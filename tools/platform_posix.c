@@ -47,9 +47,10 @@ void tool_nap_ms(int ms)
     poll(NULL, 0, ms);
 }
 
-const char *tool_code_text(int code)
+void tool_code_text(int code, char *text, size_t cap)
 {
-    return strerror(code);
+    if (strerror_r(code, text, cap) != 0)
+        snprintf(text, cap, "code %d", code);
 }
 
 bool tool_errors_on_terminal(void)
@@ -97,6 +98,11 @@ int tool_output(const void *data, size_t size)
     return 0;
 }
 
+int tool_flush(void)
+{
+    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : errno;
+}
+
 int tool_make_directory(const char *path)
 {
     return mkdir(path, S_IRWXU) == 0 ? 0 : errno;
@@ -128,11 +134,18 @@ void tool_wait(virtsock_fd fd, int events, int timeout_ms)
     poll(&p, 1, timeout_ms);
 }
 
-bool tool_peer_is_gone(virtsock_fd fd, bool ask)
+bool tool_may_receive(virtsock_fd fd, int timeout_ms)
+{
+    struct pollfd p = { .fd = (int)fd, .events = POLLIN };
+
+    return poll(&p, 1, timeout_ms) == 1;
+}
+
+bool tool_peer_is_gone(virtsock_fd fd, bool ask, int timeout_ms)
 {
     struct pollfd p = { .fd = (int)fd };
 
-    if (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)))
+    if (poll(&p, 1, timeout_ms) == 1 && (p.revents & (POLLHUP | POLLERR)))
         return true;
     /* AF_VSOCK tells no hang-up before this side has ended as well, but looks at the peer before it looks at the length. */
     return ask && send((int)fd, "", 0, 0) < 0 && errno != EAGAIN && errno != EINTR;

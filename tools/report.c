@@ -6,16 +6,20 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "platform.h"
 
 /* Longer than any canonical address with a sentence around it; what is longer still is cut. */
 static void say(const char *format, va_list values)
 {
-    char line[4608];
+    char   line[4608] = "virtsock: ";
+    size_t head = strlen(line);
 
-    vsnprintf(line, sizeof line, format, values);
-    fprintf(stderr, "virtsock: %s\n", line);
+    vsnprintf(line + head, sizeof line - head - 1, format, values);
+    strcat(line, "\n");
+    fputs(line, stderr);                /* one write, which printf without a buffer is not; Windows may have a buffer */
+    fflush(stderr);
 }
 
 void report_line(const char *format, ...)
@@ -55,6 +59,9 @@ int report_argument(const virtsock_error *err)
 
 int report_system(const char *what, int code)
 {
-    report_line("%s: %s", what, tool_code_text(code));
+    char text[TOOL_CODE_TEXT];
+
+    tool_code_text(code, text, sizeof text);
+    report_line("%s: %s", what, text);
     return EXIT_FAILED;
 }

@@ -226,7 +226,9 @@ VIRTSOCK_API virtsock_status virtsock_options_allow(virtsock_options *options, c
 
 /* --- Connecting ---------------------------------------------------------------------------------------------------- */
 
-/* Looks a name up (a Hyper-V VM's, on Windows) and gives an address without one; other addresses are copied. May block. */
+/* Looks a VM's name up, and gives an address without one; other addresses are copied. May block: on Windows PowerShell's Get-VM is asked, and
+ * for `wsl` wsl.exe, which may start it, for CONNECT_TIMEOUT at most, 10 s unless set (TIMEOUT). NOT_FOUND: names are compared exactly, capitals
+ * and all; AMBIGUOUS: the message has the ids; DENIED; PROTOCOL: no answer to be read. UNSUPPORTED: no Hyper-V, or another system. */
 VIRTSOCK_API virtsock_status virtsock_resolve(virtsock_address **out, const virtsock_address *address, const virtsock_options *options,
                                               virtsock_error *err);
 
@@ -252,9 +254,13 @@ VIRTSOCK_API void virtsock_stream_wants(const virtsock_stream *stream, virtsock_
 
 /* --- Streams -------------------------------------------------------------------------------------------------------- */
 
+/* A stream whose address says half-close=framed tells ends by frames between the data (docs/address.md), to a peer that has them, too. It
+ * has no descriptor to give. A send moves 4096 bytes at most; a peer that has no frames is PROTOCOL at a receive. A send that ended in the
+ * middle of its frame leaves that to the next: until it is filled no end can be told (shutdown TIMEOUT, finish RESET). */
+
 /* Some bytes, at least one. *done: how many. Size 0 does nothing. Statuses of all five: EOF (receiving), RESET, TIMEOUT, AGAIN, CANCELLED,
- * INTERRUPTED, MESSAGE_TOO_LONG, NO_RESOURCES, SYSTEM; INVALID: not connected. On a seqpacket stream one call is one message: a longer
- * one than cap is MESSAGE_TOO_LONG, its rest is dropped. An AF_VSOCK message whose send ended in AGAIN, TIMEOUT or INTERRUPTED
+ * INTERRUPTED, MESSAGE_TOO_LONG, NO_RESOURCES, PROTOCOL (framed), SYSTEM; INVALID: not connected. On a seqpacket stream one call is one
+ * message: a longer one than cap is MESSAGE_TOO_LONG, its rest is dropped. An AF_VSOCK message whose send ended in AGAIN, TIMEOUT or INTERRUPTED
  * may be queued in part (Linux 6.1): after such an end all further sends are RESET. */
 VIRTSOCK_API virtsock_status virtsock_stream_send(virtsock_stream *stream, const void *data, size_t size, size_t *done, int timeout_ms,
                                                   virtsock_error *err);
@@ -271,7 +277,8 @@ VIRTSOCK_API virtsock_status virtsock_stream_recv_exact(virtsock_stream *stream,
 VIRTSOCK_API virtsock_status virtsock_stream_sendv(virtsock_stream *stream, const virtsock_slice *slices, size_t count, size_t *done,
                                                    int timeout_ms, virtsock_error *err);
 
-/* Ends one direction or both: VIRTSOCK_SHUT_. After SEND the peer reads what is under way and then EOF. Doing it again is OK. */
+/* Ends one direction or both: VIRTSOCK_SHUT_. After SEND the peer reads what is under way and then EOF. Doing it again is OK. Does not
+ * wait, but on a framed stream for room, five seconds at most: TIMEOUT. */
 VIRTSOCK_API virtsock_status virtsock_stream_shutdown(virtsock_stream *stream, int how, virtsock_error *err);
 
 /* Ends the conversation; from any thread, any number of times. Every call inside returns CANCELLED within 50 ms; no descriptor number is
@@ -286,10 +293,11 @@ VIRTSOCK_API virtsock_status virtsock_stream_close(virtsock_stream *stream, int 
 VIRTSOCK_API void virtsock_stream_free(virtsock_stream *stream);
 
 /* The descriptor, blocking and close-on-exec (Windows: a SOCKET, overlapped, not inherited, with no call pending); the stream keeps owning
- * it. -1: not connected, or closed. */
+ * it. -1: not connected, closed, or framed. */
 VIRTSOCK_API virtsock_fd virtsock_stream_fd(const virtsock_stream *stream);
 
-/* Gives the descriptor up to the caller, as it is; the stream is then closed. IN_USE: a call is inside. CANCELLED: closed before. */
+/* Gives the descriptor up to the caller, as it is; the stream is then closed. IN_USE: a call is inside. CANCELLED: closed before.
+ * UNSUPPORTED: framed. */
 VIRTSOCK_API virtsock_status virtsock_stream_detach(virtsock_stream *stream, virtsock_fd *fd, virtsock_error *err);
 
 /* Adopts a connected stream or seqpacket socket, on OK only; its flags are left alone. INVALID: no such socket. UNSUPPORTED: datagrams. */
@@ -348,7 +356,8 @@ VIRTSOCK_API const char *virtsock_status_name(virtsock_status status);  /* "ok",
 /* What to do about an error, one sentence, or NULL. Static text, by scheme, operation, status and system code. */
 VIRTSOCK_API const char *virtsock_advice(const virtsock_error *err);
 
-/* Registers a Hyper-V service with a Windows host, for guests to reach it; done before is OK. DENIED: needs an administrator. */
+/* Registers a Hyper-V service (a GUID or a port) with a Windows host, for guests to reach it. Done before is OK, and needs no permission; the
+ * name that is there stays, so that nobody's is taken away. DENIED: needs an administrator. UNSUPPORTED: other systems need no registration. */
 VIRTSOCK_API virtsock_status virtsock_service_register(const char *service, const char *name, virtsock_error *err);
 VIRTSOCK_API virtsock_status virtsock_service_unregister(const char *service, virtsock_error *err);
 

@@ -108,9 +108,11 @@ int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 #ifdef _WIN32
 #define VS_WAITS_INSIDE true
 #define VS_TELLS_USERS  false           /* vs_peer_user does */
+#define VS_HYPERV_HOST  true            /* there are vs_run and vs_service_ */
 #else
 #define VS_WAITS_INSIDE false
 #define VS_TELLS_USERS  true
+#define VS_HYPERV_HOST  false
 #endif
 
 /* Bytes, or minus the code. until: 0 never blocks, VS_FOREVER may block; between them it counts where VS_WAITS_INSIDE, and is 0 elsewhere. */
@@ -155,5 +157,15 @@ int vs_set_mode_after(const char *path, const struct vs_file_id *id, uint32_t mo
 /* --- This machine ---------------------------------------------------------------------------------------------------- */
 
 int vs_local_cid(uint32_t *cid);
+
+/* --- Where VS_HYPERV_HOST -------------------------------------------------------------------------------------------- */
+
+/* Runs a program of the system's own folder, out of sight. */
+vs_runner vs_run;
+
+/* A Hyper-V service in the registry, by its GUID. One that is there keeps its name. */
+int vs_service_register(const char *service, const char *name);
+/* 0 also where it was not there. */
+int vs_service_unregister(const char *service);
 
 #endif

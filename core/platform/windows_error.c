@@ -7,6 +7,7 @@
 #include "platform/codes.h"
 
 #define SERVICE "the host registers services that it serves (`virtsock service register`), and may ask for an administrator"
+#define LINES "run it as an administrator; `virtsock service` with --script prints lines for PowerShell"
 #define RUNS "see whether the VM runs; while it boots, wait for it (option WAIT, --wait)"
 #define PROVIDER "enable the Windows feature VirtualMachinePlatform or Hyper-V; in a container, the host decides"
 #define BUILDS "HYPERV_PASSTHRU is for Windows 1607 to before 22H2, HYPERV_SUSPEND from 1709, HYPERV_HIGH_VTL from 11 22H2"
@@ -36,6 +37,8 @@ const struct vs_code vs_codes[] = {
         "choose another path, or end the other listener"),
     ROW("listen", ANY, WSAEADDRINUSE, IN_USE, "somebody listens on that service or port", "choose another one, or end the other listener"),
     ROW("listen", UNIX, ERROR_PATH_NOT_FOUND, NOT_FOUND, "no such directory", "make the directory first"),
+    ROW("register", ANY, ERROR_ACCESS_DENIED, DENIED, "only an administrator may", LINES),
+    ROW("unregister", ANY, ERROR_ACCESS_DENIED, DENIED, "only an administrator may", LINES),
     ROW("accept", ANY, WSAEACCES, SYSTEM, "the system forbade it", "see the system's security policy"),
     ROW("adopt", ANY, WSAENOTSOCK, INVALID, "the handle is no socket", "pass a connected or listening socket"),
 

@@ -31,6 +31,8 @@ static virtsock_status check(const virtsock_address *address, bool listener, str
 
     if (status == VIRTSOCK_OK && address->type == VIRTSOCK_TYPE_SEQPACKET && kind.type != VIRTSOCK_TYPE_SEQPACKET)
         return vs_because(why, VIRTSOCK_E_INVALID, "the socket is a stream, and the address says seqpacket");
+    if (status == VIRTSOCK_OK && address->half_close == VIRTSOCK_HALF_CLOSE_FRAMED && kind.type != VIRTSOCK_TYPE_STREAM)
+        return vs_because(why, VIRTSOCK_E_INVALID, "the socket has messages, and half-close=framed is for streams");
     return status;
 }
 

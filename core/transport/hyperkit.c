@@ -54,6 +54,7 @@ const struct vs_transport vs_hyperkit = {
     .family = VS_FAMILY_UNIX,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE),
     .rules = VS_RULES_OF_USERS,      /* of HyperKit's process */
+    .supported = vs_unix_supported,
     .connect = connect_step,
     .listen = listen_at,
     .unlisten = vs_unix_unlisten,

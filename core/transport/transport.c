@@ -54,8 +54,8 @@ const struct vs_transport *vs_transport_for(const virtsock_address *address, con
         vs_refuse(err, op, address, VIRTSOCK_E_UNSUPPORTED, "this transport carries streams alone: leave type=seqpacket out");
         return NULL;
     }
-    if (address->half_close == VIRTSOCK_HALF_CLOSE_FRAMED) {
-        vs_refuse(err, op, address, VIRTSOCK_E_UNSUPPORTED, "this version has no framed half-close");
+    if (address->type == VIRTSOCK_TYPE_SEQPACKET && address->half_close == VIRTSOCK_HALF_CLOSE_FRAMED) {
+        vs_refuse(err, op, address, VIRTSOCK_E_INVALID, "frames make a stream of bytes: half-close=framed and type=seqpacket exclude each other");
         return NULL;
     }
     odd = vs_options_set_mask(options) & ~(t->options | VS_OPTIONS_COMMON);

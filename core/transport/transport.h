@@ -103,6 +103,7 @@ virtsock_status vs_listening(struct vs_bound *out, const struct vs_end *at, int 
 /* UNIX sockets by path, for the transports that stand on them. The path is that of an address with a tail. NAME_TOO_LONG. */
 virtsock_status vs_unix_end(struct vs_end *end, const virtsock_address *address, const char *tail, struct vs_cause *why);
 /* As members of vs_transport. */
+virtsock_status vs_unix_supported(virtsock_scheme scheme, struct vs_cause *why);
 virtsock_status vs_unix_connect(struct vs_attempt *attempt, const struct vs_end *to, struct vs_cause *why);
 virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options, struct vs_cause *why);
 void vs_unix_unlisten(const struct vs_bound *bound);

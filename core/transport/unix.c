@@ -32,6 +32,17 @@ static int set_buffer(virtsock_fd fd, const virtsock_options *options)
     return vs_set_buffers(fd, VS_FAMILY_UNIX, 0, vs_option(options, VIRTSOCK_OPTION_BUFFER_SIZE, 0), 0);
 }
 
+virtsock_status vs_unix_supported(virtsock_scheme scheme, struct vs_cause *why)
+{
+    virtsock_fd fd;
+    int         code = vs_socket(&fd, VS_FAMILY_UNIX, VIRTSOCK_TYPE_STREAM);
+
+    if (code != 0)
+        return vs_os_cause(why, "supported", scheme, code);
+    vs_close(fd);
+    return VIRTSOCK_OK;
+}
+
 /* --- Connecting -------------------------------------------------------------------------------------------------------------- */
 
 virtsock_status vs_unix_connect(struct vs_attempt *a, const struct vs_end *to, struct vs_cause *why)
@@ -164,6 +175,7 @@ const struct vs_transport vs_unix = {
     .seqpacket = true,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE),
     .rules = VS_RULES_OF_USERS | VS_RULE_BIT(VS_RULE_LOCAL),
+    .supported = vs_unix_supported,
     .connect = connect_step,
     .listen = listen_at,
     .unlisten = vs_unix_unlisten,

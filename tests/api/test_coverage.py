@@ -26,7 +26,9 @@ def programs():
     faults = sorted(file for file in (BUILD / "tests" / "fault").iterdir() if file.is_file())
     replays = sorted((BUILD / "tests" / "fuzz").glob("replay_*"))
     yield from (("unix", [program, ROOT / "tests/fuzz/corpus" / program.name.removeprefix("replay_")]) for program in replays)
-    yield from ((transport, [program]) for program in [*faults, *c] for transport in ("unix", "unix-seqpacket"))
+    yield from (("unix", [program]) for program in [*faults, *c])
+    faults = [program for program in faults if program.name != "framed"]        # that has sockets of its own
+    yield from (("unix-seqpacket", [program]) for program in [*faults, *c])
     yield from (("tcp", [program]) for program in faults)
 
 
@@ -68,7 +70,7 @@ def test_lines_of_the_core(report, capsys):
 
 
 def test_every_source_is_counted(report):
-    """All that was compiled, and with no marker that excludes a line."""
-    compiled = {str(source_of(notes).relative_to(ROOT)) for notes in OBJECTS.rglob("*.gcno")}
+    """All that was compiled and has a function in it, and with no marker that excludes a line."""
+    compiled = {str(source_of(notes).relative_to(ROOT)) for notes in OBJECTS.rglob("*.gcno") if "\n{\n" in source_of(notes).read_text()}
     assert compiled and {file["filename"] for file in report["files"]} >= compiled
     assert not [file for file in (ROOT / "core").rglob("*.[ch]") if "EXCL_" in file.read_text()]

@@ -98,7 +98,7 @@ def test_pkg_config(prefix, consumer):
     environment = {**os.environ, "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig")}
     assert run("pkg-config", "--modversion", "virtsock", env=environment).strip() == VERSION
     flags = run("pkg-config", "--cflags", "--libs", "virtsock", env=environment).split()
-    for source in consumer / "consumer.c", *(ROOT / "examples").glob("*.c"):
+    for source in consumer / "consumer.c", *(ROOT / "examples").rglob("*.c"):
         run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", source, *flags, "-o", consumer / source.stem)
         assert needed(consumer / source.stem) == ["libvirtsock.so.0"]
     assert run(consumer / "consumer", env={**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")}) == SAYS

@@ -25,7 +25,7 @@ ARROWS = [
     ("error.c", {"internal.h"}),
     ("guid.c", {"internal.h"}),
     ("options.c", {"internal.h"}),
-    ("*.[ch]", {"stream.h", "handle.h", "transport/*.h"}),
+    ("*.[ch]", {"stream.h", "framed.h", "handle.h", "transport/*.h"}),
 ]
 PURE = ("address*.c", "error.c", "guid.c", "options.c", "transport/handshake.c")
 
@@ -37,7 +37,7 @@ SEAMS = {"mux.c": {"transport/handshake.h"}}
 
 SYSTEMS = r"_WIN(32|64)|__(linux|APPLE|FreeBSD|NetBSD|OpenBSD|unix|ANDROID|CYGWIN|MINGW32|sun)(__)?\b"
 SYSTEM_WORDS = ("posix", "windows", "linux", "macos", "freebsd")
-OF_ONE_SYSTEM = {"transport/vsock.c": ["posix"], "transport/hyperv.c": ["windows"]}
+OF_ONE_SYSTEM = {"transport/vsock.c": ["posix"], "transport/hyperv.c": ["windows"], "lookup.c": ["windows"]}
 COMPILERS = {"gcc": (), "clang": ("-Werror=gnu",)}
 
 

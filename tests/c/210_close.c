@@ -3,8 +3,6 @@
  * Closing from another thread ends every call within 50 ms, and no descriptor number is reused under one; lingering, finishing,
  * aborting. Rounds: VIRTSOCK_TEST_ROUNDS, 1,000 unless it says otherwise.
  */
-#include <sys/socket.h>
-
 #include "check.h"
 
 static int rounds(void)
@@ -134,7 +132,7 @@ static int64_t one_round(const struct stage *st, enum what what, int round)
         for (int i = 0; i < calls; i++)
             while (!c[i].inside)
                 sched_yield();
-    usleep((useconds_t)(round * 37 % 400));
+    test_nap_us(round * 37 % 400);
     start = test_ms();
     CHECK(round % 3 != 0 || pthread_create(&closer, NULL, close_too, &c[0]) == 0);
     close_too(&c[0]);
@@ -197,21 +195,19 @@ static _Atomic bool stop;
 static void *take_numbers(void *v)
 {
     while (!stop) {
-        int p[8][2];
+        virtsock_fd p[8][2];
 
-        for (int i = 0; i < 8; i++) {
-            CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p[i]) == 0);
-            CHECK(send(p[i][0], "mine", 4, MSG_NOSIGNAL) == 4 && send(p[i][1], "mine", 4, MSG_NOSIGNAL) == 4);
-        }
+        for (int i = 0; i < 8; i++)
+            CHECK(test_sockets(p[i]) && test_raw_send(p[i][0], "mine", 4) && test_raw_send(p[i][1], "mine", 4));
         sched_yield();
         for (int i = 0; i < 16; i++) {
             char b[16];
 
-            CHECK(recv(p[i / 2][i % 2], b, sizeof b, MSG_DONTWAIT) == 4 && memcmp(b, "mine", 4) == 0);
-            CHECK(recv(p[i / 2][i % 2], b, sizeof b, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+            CHECK(test_raw_recv(p[i / 2][i % 2], b, sizeof b) == 4 && memcmp(b, "mine", 4) == 0);
+            CHECK(test_raw_recv(p[i / 2][i % 2], b, sizeof b) == -1);
         }
         for (int i = 0; i < 16; i++)
-            CHECK(close(p[i / 2][i % 2]) == 0);
+            CHECK(test_raw_close(p[i / 2][i % 2]));
     }
     return v;
 }
@@ -244,7 +240,7 @@ TEST(no_number_is_reused_under_a_call)
             CHECK(pthread_create(&c[i].thread, NULL, read_on, &c[i]) == 0);
         }
         CHECK(virtsock_stream_send(pair[1], "o", 1, &n, 1000, NULL) == VIRTSOCK_OK);
-        usleep((useconds_t)(round % 90));
+        test_nap_us(round % 90);
         CHECK(virtsock_stream_close(pair[0], 0, NULL) == VIRTSOCK_OK);
         for (int i = 0; i < 2; i++) {
             pthread_join(c[i].thread, NULL);
@@ -276,9 +272,9 @@ TEST(connect_races_with_close)
 
         CHECK_OK(virtsock_connect_start(&c.s, a, o, &e), e);
         CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
-        usleep(300);
+        test_nap_us(300);
         CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
-        usleep((useconds_t)(round * 53 % 1300));
+        test_nap_us(round * 53 % 1300);
         CHECK_OK(virtsock_stream_close(c.s, 0, &e), e);
         pthread_join(c.thread, NULL);
         CHECK(c.status == VIRTSOCK_OK || c.status == VIRTSOCK_E_CANCELLED);
@@ -323,7 +319,7 @@ static void *read_slowly(void *v)
 
     while ((status = virtsock_stream_recv(s, b, sizeof b, &n, 10000, NULL)) == VIRTSOCK_OK) {
         total += n;
-        usleep(200);
+        test_nap_us(200);
     }
     CHECK(status == VIRTSOCK_E_EOF);
     CHECK(virtsock_stream_close(s, 0, NULL) == VIRTSOCK_OK);

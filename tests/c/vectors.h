@@ -77,7 +77,7 @@ static void check_part(const virtsock_address *a, const char *name, const char *
     }
 }
 
-static void check_valid(const char *text, const char *canonical, char *list)
+static inline void check_valid(const char *text, const char *canonical, char *list)
 {
     char              formatted[VS_TEXT_MAX + 1];
     virtsock_address *a = test_parse(text), *again;
@@ -105,7 +105,7 @@ static void check_valid(const char *text, const char *canonical, char *list)
 }
 
 /* The message has that piece, and says what to write. */
-static void check_invalid(const char *text, const char *piece)
+static inline void check_invalid(const char *text, const char *piece)
 {
     virtsock_address *a = (virtsock_address *)&a;
     virtsock_error    e;

@@ -3,13 +3,12 @@
  * Closing: from another thread it ends every call within 50 ms, and no descriptor number is reused under one; with data in flight; waiting
  * for the peer, or not.
  */
-#include <errno.h>
 #include <sched.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "rows.h"
 #include "suite.h"
+
+#include "../c/os.h"
 
 #define WAKE_MS   50                    /* the header's promise */
 #define WORST_MS  2000                  /* what a busy machine may make of it, once in a hundred rounds; --slow times */
@@ -197,22 +196,20 @@ static _Atomic bool stop;
 static void *take_numbers(void *unused)
 {
     while (!stop) {
-        int p[8][2];
+        virtsock_fd p[8][2];
 
-        for (int i = 0; i < 8; i++) {
-            CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, p[i]) == 0);
-            CHECK(send(p[i][0], "mine", 4, MSG_NOSIGNAL) == 4 && send(p[i][1], "mine", 4, MSG_NOSIGNAL) == 4);
-        }
+        for (int i = 0; i < 8; i++)
+            CHECK(test_sockets(p[i]) && test_raw_send(p[i][0], "mine", 4) && test_raw_send(p[i][1], "mine", 4));
         sched_yield();
         for (int i = 0; i < 16; i++) {
-            const int fd = p[i / 2][i % 2];
-            char      b[16];
+            const virtsock_fd fd = p[i / 2][i % 2];
+            char              b[16];
 
-            CHECK(recv(fd, b, sizeof b, MSG_DONTWAIT) == 4 && memcmp(b, "mine", 4) == 0);
-            CHECK(recv(fd, b, sizeof b, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+            CHECK(test_raw_recv(fd, b, sizeof b) == 4 && memcmp(b, "mine", 4) == 0);
+            CHECK(test_raw_recv(fd, b, sizeof b) == -1);
         }
         for (int i = 0; i < 16; i++)
-            CHECK(close(p[i / 2][i % 2]) == 0);
+            CHECK(test_raw_close(p[i / 2][i % 2]));
     }
     return unused;
 }
@@ -232,6 +229,7 @@ void no_number_is_reused(void)
 {
     pthread_t taker;
 
+    stop = false;
     start(&taker, take_numbers, NULL);
     for (int round = 0; round < under_test.rounds; round++) {
         struct call      c[2] = { { .timeout_ms = timeout_of(round) }, { .timeout_ms = -1 } };

@@ -3,7 +3,6 @@
  * Data: lengths from nothing to more than 32 bits hold, ends of directions, messages, and much of it at once.
  */
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "rows.h"
@@ -177,16 +176,14 @@ void zero_lengths(void)
     free_pair(s);
 }
 
-/* Memory that is zero and costs nothing until it is written; NULL, with a skip, if there is not so much. */
+/* NULL, with a skip, if there is not so much. */
 static char *map(uint64_t size)
 {
-    void *p = size > SIZE_MAX / 2 ? MAP_FAILED
-                                  : mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *data = zeros(size);
 
-    if (p != MAP_FAILED)
-        return p;
-    skip("no address space of %llu bytes", (unsigned long long)size);
-    return NULL;
+    if (data == NULL)
+        skip("no address space of %llu bytes", (unsigned long long)size);
+    return data;
 }
 
 void huge_lengths(void)
@@ -215,7 +212,7 @@ void huge_lengths(void)
     }
     check_echo(s[0], s[1]);
     free_pair(s);
-    CHECK(munmap(data, (size_t)size) == 0);
+    CHECK(free_zeros(data, size));
 }
 
 /* Pages that were never written are all the same one, so this takes no memory. */
@@ -243,7 +240,7 @@ void more_than_2_gib(void)
     end(in.thread);
     CHECK_EQUAL(in.moved, size);
     free_pair(s);
-    CHECK(munmap(data, (size_t)size) == 0);
+    CHECK(free_zeros(data, size));
 }
 
 /* --- Messages ------------------------------------------------------------------------------------------------------------------ */

@@ -343,7 +343,7 @@ static void ask_everything(virtsock_stream *s)
 
     CHECK(virtsock_stream_get(s, VIRTSOCK_ITEM_TYPE, &value, NULL) == VIRTSOCK_OK);
     CHECK(value == (under_test.messages ? VIRTSOCK_TYPE_SEQPACKET : VIRTSOCK_TYPE_STREAM));
-    CHECK(virtsock_stream_fd(s) >= 0);
+    CHECK((virtsock_stream_fd(s) >= 0) == !under_test.framed);
     if (virtsock_stream_peer(s, &a, NULL) == VIRTSOCK_OK)
         virtsock_address_free(a);
     if (virtsock_stream_local(s, &a, NULL) == VIRTSOCK_OK)

@@ -30,12 +30,11 @@
     ROW(full_backlog, NEEDS_LISTENER | NEEDS_REPLY, "a full backlog is no hang, and room lets the next one in")                         \
     ROW(many_clients, NEEDS_LISTENER, "100 clients connect at once, and each gets its own answer")                                      \
     ROW(peer_rules, NEEDS_LISTENER, "a listener admits whom its rules name, and no rule is ignored")                                    \
-    ROW(out_of_descriptors, NEEDS_LISTENER, "accept is NO_RESOURCES, the client stays queued, and is served later")                     \
-    ROW(detach_and_adopt, 0, "a descriptor leaves one stream and joins another, the conversation goes on")                              \
+    ROW(detach_and_adopt, NEEDS_FD, "a descriptor leaves one stream and joins another, the conversation goes on")                              \
     /* data.c */                                                                                                                        \
     ROW(echo, 0, "lengths from 1 to 65,536 come back as they went")                                                                     \
     ROW(half_close, 0, "each end ends its direction and still receives the other's")                                                    \
-    ROW(data_then_close, 0, "what was sent before a close arrives, then EOF")                                                           \
+    ROW(data_then_close, NEEDS_DELIVERY, "what was sent before a close arrives, then EOF")                                                           \
     ROW(close_with_unread_data, 0, "a peer closes with our data unread")                                                                \
     ROW(zero_lengths, 0, "a length of 0 does nothing, and is not taken for the end")                                                    \
     ROW(huge_lengths, 0, "lengths above 4 GiB are not cut to 32 bits")                                                                  \
@@ -53,11 +52,12 @@
     ROW(finish, 0, "a lingering close waits for the peer's end, and nothing is lost")                                                   \
     ROW(finish_deadline, 0, "a lingering close is TIMEOUT in its time when the peer does not end")                                      \
     ROW(abort_at_once, 0, "a close without linger does not wait for data that nobody reads")                                            \
-    /* process.c */                                                                                                                     \
+    /* process_posix.c, run_windows.c */                                                                                                \
     ROW(signal_storm, 0, "a thousand signals a second are not seen, lose nothing, and move no deadline")                                \
     ROW(interruptible, 0, "INTERRUPTIBLE: a signal ends a wait, and only that")                                                         \
     ROW(fork_with_handles, 0, "a child frees its copies, and nothing of the parent ends")                                               \
-    ROW(peer_killed, 0, "a peer is killed in mid-transfer: EOF or RESET at once")
+    ROW(peer_killed, 0, "a peer is killed in mid-transfer: EOF or RESET at once")                                                       \
+    ROW(out_of_descriptors, NEEDS_LISTENER, "accept is NO_RESOURCES, the client stays queued, and is served later")
 
 #define DECLARE_ROW(name, needs, shows) void name(void);
 ROWS(DECLARE_ROW)

@@ -25,7 +25,9 @@ enum need {
     NEEDS_BYTES     = 2,        /* skipped over messages */
     NEEDS_MESSAGES  = 4,        /* skipped over streams */
     NEEDS_REPLY     = 8,        /* skipped where a connection succeeds before anybody answers */
-    NEEDS_SENDING   = 16        /* after a send that timed out; skipped where that send was the last */
+    NEEDS_SENDING   = 16,       /* after a send that timed out; skipped where that send was the last */
+    NEEDS_FD        = 32,       /* skipped where a stream has no descriptor to give */
+    NEEDS_DELIVERY  = 64        /* of what was sent before a close that does not wait; skipped where that is dropped */
 };
 
 struct behaviour {
@@ -50,6 +52,7 @@ struct traits {
     bool            silent;             /* a handshake, so that a peer can be silent in it */
     enum unread     unread;             /* what our end sees when the peer closes with our data unread */
     bool            probes;             /* listening asks by a connection whether an address is in use */
+    bool            drops;              /* a close that does not wait may drop what was sent */
     const char     *no_any_port;        /* why the system chooses no port; NULL: it does */
     const char     *rules[3][4];        /* admitted, refused, unsupported: rules that NULL ends; "uid" stands for this user's rule */
 };
@@ -60,6 +63,7 @@ struct under_test {
     const struct traits *traits;
     bool                 messages;
     bool                 torn;          /* a message that did not go in time was the last: AF_VSOCK */
+    bool                 framed;        /* half-close=framed: streams have no descriptor */
     int                  number;        /* of the first fresh address, different for each behaviour */
     int                  rounds, connections, mib, slow;
     uint64_t             seed;
@@ -101,7 +105,7 @@ void hole_fill(struct hole *h);
 virtsock_options *with(virtsock_option option, int64_t value);
 void set(virtsock_options *o, virtsock_option option, int64_t value);
 
-/* --- Saying what was seen (main.c) ------------------------------------------------------------------------------------ */
+/* --- Saying what was seen (run.c) ------------------------------------------------------------------------------------- */
 
 /* Does not return: the behaviour has failed. In a process that it forked, that process exits with 1. */
 _Noreturn void fail_at(const char *where, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -115,9 +119,18 @@ void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Where the behaviour is, for the report of one that does not end. */
 void seen_at(const char *where);
 
-/* fork: 0 in the new process, which must leave by _exit. */
+/* --- What the system gives (run_posix.c, run_windows.c) ---------------------------------------------------------------- */
+
+/* fork: 0 in the new process, which must leave by _exit. POSIX only. */
 pid_t fork_peer(void);
 void  check_peer(pid_t pid);            /* it exited with 0 */
+
+/* Two that are connected, with buffers of about that size; false: not on this system. */
+bool small_sockets(virtsock_fd out[2], int size);
+
+/* Memory that is zero and costs nothing until it is written; NULL: there is not so much. */
+char *zeros(uint64_t size);
+bool  free_zeros(char *data, uint64_t size);
 
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x)  TEXT_OF_(x)

@@ -3,13 +3,18 @@
  * The transport under test: what is a fact of it, and how addresses, listeners and pairs of it are made from one template.
  */
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "suite.h"
 
 #define ADDRESSES_MAX 10000
 #define TINY          1024              /* bytes; the kernel makes a little more of it */
+#ifdef _WIN32
+#define HAS_SOCKETPAIRS false
+#define UNREAD_OF_TCP   UNREAD_EITHER   /* Wine 8 forgets a reset that comes while nobody receives */
+#else
+#define HAS_SOCKETPAIRS true
+#define UNREAD_OF_TCP   UNREAD_RESETS
+#endif
 
 static const struct traits table[] = {
     /* Nothing is between the two ends, so everything shows; there is no address, so nothing of listening does. */
@@ -25,8 +30,14 @@ static const struct traits table[] = {
     { .scheme = VIRTSOCK_SCHEME_VSOCK, .replies = true, .full = FULL_REFUSES, .unread = UNREAD_ENDS,
       .rules = { { "local", "1", "0-5", NULL }, { "7", "local:privileged", "host", NULL }, { "self", "uid", NULL } } },
 
+    /* As Windows documents it: VMs are known, users and CIDs not; what a close leaves unsent is dropped. What a full backlog does, and what
+     * a peer sees of data that was never read, is not documented. */
+    { .scheme = VIRTSOCK_SCHEME_HYPERV, .replies = true, .full = FULL_UNKNOWN, .unread = UNREAD_EITHER, .drops = true,
+      .rules = { { "local", VIRTSOCK_VM_LOOPBACK, NULL }, { "parent", "55555555-6666-7777-0809-0a0b0c0d0e0f", NULL },
+                 { "3", "self", "uid", NULL } } },
+
     /* Linux drops the SYN when the backlog is full, and sends RST for data that was never read. Nothing that rules name is known. */
-    { .scheme = VIRTSOCK_SCHEME_TCP, .replies = true, .full = FULL_WAITS, .unread = UNREAD_RESETS,
+    { .scheme = VIRTSOCK_SCHEME_TCP, .replies = true, .full = FULL_WAITS, .unread = UNREAD_OF_TCP,
       .rules = { { NULL }, { NULL }, { "self", "uid", "3", NULL } } },
 
     /* The multiplexer connects on, with a queue of its own, and it has read what the listener never reads. It is whose user is known. */
@@ -63,6 +74,19 @@ static void split_at_query(const char *text)
     snprintf(tail, sizeof tail, "%s", text + n);
 }
 
+/* hvsock://loopback/SERVICE: numbers are services, too. */
+static bool take_service(const virtsock_address *a, const char *text)
+{
+    const char *vm = virtsock_address_text(a, VIRTSOCK_PART_VM), *service = virtsock_address_text(a, VIRTSOCK_PART_SERVICE);
+
+    snprintf(head, sizeof head, "hvsock://loopback/");
+    if (vm == NULL || strcmp(vm, "loopback") != 0)
+        return wrong(text, "both ends are one machine: write hvsock://loopback/PORT");
+    if (service == NULL || virtsock_port_from_service(service, &base) != VIRTSOCK_OK)
+        return wrong(text, "a port is missing, from which to count");
+    return base <= INT32_MAX - ADDRESSES_MAX || wrong(text, "the 10,000 ports above it are used, too: choose a lower one");
+}
+
 /* SCHEME://HOST:PORT/... : the port is after the last colon before the path. */
 static void split_at_port(const char *text)
 {
@@ -95,17 +119,21 @@ static bool take_port(const virtsock_address *a, const char *text)
 static bool take(const virtsock_address *a, const char *text)
 {
     static char canonical[400];
-    uint32_t    type = VIRTSOCK_TYPE_STREAM;
+    uint32_t    type = VIRTSOCK_TYPE_STREAM, half_close = VIRTSOCK_HALF_CLOSE_NATIVE;
 
     if (virtsock_address_format(a, canonical, sizeof canonical) > 300)
         return wrong(text, "too long");
     virtsock_address_number(a, VIRTSOCK_PART_TYPE, &type);
+    virtsock_address_number(a, VIRTSOCK_PART_HALF_CLOSE, &half_close);
     under_test.messages = type == VIRTSOCK_TYPE_SEQPACKET;
+    under_test.framed = half_close == VIRTSOCK_HALF_CLOSE_FRAMED;
     under_test.torn = under_test.messages && under_test.traits->scheme == VIRTSOCK_SCHEME_VSOCK;
     if (under_test.traits->scheme == VIRTSOCK_SCHEME_UNIX) {
         split_at_query(canonical);
         return true;
     }
+    if (under_test.traits->scheme == VIRTSOCK_SCHEME_HYPERV)
+        return take_service(a, text);
     split_at_port(canonical);
     return take_port(a, text);
 }
@@ -127,7 +155,7 @@ bool transport_open(const char *text)
     under_test.text = text;
     under_test.traits = traits_of(VIRTSOCK_SCHEME_NONE);
     if (strcmp(text, "socketpair") == 0)
-        return true;
+        return HAS_SOCKETPAIRS || wrong(text, "this system has none");
     if (virtsock_address_parse(&a, text, &e) != VIRTSOCK_OK) {
         fprintf(stderr, "virtsock-selftest: %s\n", e.message);
         return false;
@@ -165,6 +193,8 @@ virtsock_address *any_address(void)
 {
     char text[900];
 
+    if (under_test.traits->scheme == VIRTSOCK_SCHEME_HYPERV)
+        return parse("hvsock://loopback");
     snprintf(text, sizeof text, "%sany%s", head, tail);
     return parse(text);
 }
@@ -217,16 +247,12 @@ void listen_fresh(virtsock_listener **l, virtsock_address **address, const virts
 
 static void make_socketpair(virtsock_stream *s[2], const virtsock_options *options)
 {
-    static const int tiny = TINY;
-    virtsock_error   e = { 0 };
-    int              fds[2];
+    virtsock_error e = { 0 };
+    virtsock_fd    fds[2];
 
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
-    for (int i = 0; i < 2; i++) {
-        CHECK(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &tiny, sizeof tiny) == 0);
-        CHECK(setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &tiny, sizeof tiny) == 0);
+    CHECK(small_sockets(fds, TINY));
+    for (int i = 0; i < 2; i++)
         CHECK_OK(virtsock_stream_from_fd(&s[i], fds[i], options, &e), e);
-    }
 }
 
 void connect_pair(virtsock_stream *s[2], virtsock_listener *l, const virtsock_address *a)

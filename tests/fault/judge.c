@@ -134,6 +134,18 @@ static const struct row {
     { "send", "sendmsg", ECONNRESET, OF(RESET) },
     { "send", "sendmsg", EPIPE, OF(RESET) },
     { "send", "sendmsg", ENOBUFS, OF(NO_RESOURCES) },
+    { "send framed", "recv", ENOTCONN, OF(RESET) },     /* it looks at what the peer says: the end */
+    { "recv framed end", "recv", 0, OF(RESET) | OF(NO_RESOURCES) | SAME },      /* before it is heard, or after */
+    { "recv framed", "recv", ENOTCONN, OF(EOF) | OF(RESET) },   /* the end: after a frame, or in the middle of one */
+    { "recv framed", "sendmsg", 0, SAME },              /* the answer to a Close is kept */
+    { "shutdown framed", "recv", ENOMEM, OF(NO_RESOURCES) },
+    { "shutdown framed", "sendmsg", ENOBUFS, OF(NO_RESOURCES) },
+    { "shutdown framed", "poll", ENOMEM, OF(NO_RESOURCES) },
+    { "shutdown framed", "poll", EINVAL, OF(SYSTEM) },
+    { "shutdown framed", ANY, 0, SAME },                /* nobody is there to hear of it */
+    { "close framed", "sendmsg", 0, SAME },
+    { "close framed", "recv", ECONNRESET, OF(RESET) | FINE },   /* nor then, once Close was said */
+    { "close framed", "recv", ETIMEDOUT, OF(RESET) | FINE },
     { ANY, "recv", EAGAIN, SAME },
     { ANY, "recv", ECONNRESET, OF(RESET) },
     { ANY, "recv", ETIMEDOUT, OF(RESET) },

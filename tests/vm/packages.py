@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Debian's packages as files: downloaded by apt, unpacked, never installed.
 
-Owns how apt is asked, and a view of Debian unstable that is apart from the system's own lists.
+Owns how apt is asked, and views of Debian that are apart from the system's own lists.
 """
 
 import contextlib
@@ -28,28 +28,48 @@ def unpack_unstable(name, folder):
         unpack(name, folder, options)
 
 
-@contextlib.contextmanager
+def unpack_source(name, folder):
+    """What its authors have published: the source package's archive without Debian's changes, from this machine's release."""
+    release = min(tool("apt-get", "indextargets", "--format", "$(RELEASE)", *MAIN).decode().split(), key=len)
+    with apart(f"deb-src {mirror()} {release} main") as options, tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        try:
+            tool("apt-get", *options, "source", "--tar-only", "--only-source", name, cwd=work)
+        except LabError as error:
+            raise Missing(f"the source package {name} cannot be downloaded: {error}") from error
+        archive, = Path(work).glob("*.orig.tar.*")
+        tool("tar", "-x", "-f", archive, "-C", folder, "--strip-components=1")
+
+
 def unstable():
-    """apt's options for a state of its own that knows unstable alone; the system's lists are left as they are."""
+    """apt's options for Debian unstable alone."""
+    return apart(f"deb {mirror()} unstable main")
+
+
+@contextlib.contextmanager
+def apart(source):
+    """apt's options for a state of its own that knows one source alone; the system's lists are left as they are."""
     with tempfile.TemporaryDirectory() as work:
         for folder in ("lists/partial", "archives/partial", "none"):
             Path(work, folder).mkdir(parents=True)
         sources = Path(work, "sources.list")
-        sources.write_text(f"deb {mirror()} unstable main\n")
+        sources.write_text(f"{source}\n")
         options = [option for setting in (
             f"Dir::Etc::sourcelist={sources}", f"Dir::Etc::sourceparts={work}/none", f"Dir::State::lists={work}/lists",
             f"Dir::Cache={work}", "Acquire::Languages=none", "APT::Sandbox::User=root") for option in ("-o", setting)]
         try:
             tool("apt-get", *options, "update", timeout=90)
         except LabError as error:
-            raise Missing(f"Debian unstable's list of packages cannot be had: {error}") from error
+            raise Missing(f"the list of packages of \"{source}\" cannot be had: {error}") from error
         yield options
+
+
+# apt's own lists of what Debian itself, and no one else, has.
+MAIN = ("Created-By: Packages", "Origin: Debian", "Label: Debian", "Component: main")
 
 
 def mirror():
     """Where this machine has Debian itself from."""
-    chosen = ("Created-By: Packages", "Origin: Debian", "Label: Debian", "Component: main")
-    listed = tool("apt-get", "indextargets", "--format", "$(REPO_URI)", *chosen).decode().split()
+    listed = tool("apt-get", "indextargets", "--format", "$(REPO_URI)", *MAIN).decode().split()
     if not listed:
         raise Missing("apt has no Debian mirror here")
     return listed[0]

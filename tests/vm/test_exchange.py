@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from builds import PLAIN
 
 from . import kernel
 from .exchange import LANGUAGES, TOOL, ask, command, serve
@@ -72,6 +73,18 @@ def test_worlds_cross(way, server):
     with serve(ends.listening, server, f"hvsock://:{PORT + 9}"):
         for client in LANGUAGES:
             ask(ends.connecting, client, to, ends.half_close)
+
+
+@half_close
+def test_the_walk_through(way):
+    """examples/c, written for Hyper-V: one source for both worlds, and no word of Hyper-V's in the addresses."""
+    ends, programs = way(PORT + 11), PLAIN / "examples" / "c"
+    with ends.listening.start([str(programs / "server"), ends.listens_at]) as job:
+        job.expect("waiting for a client")
+        done = ends.connecting.run([str(programs / "client"), ends.connects_to])
+        assert done.code == 0 and "14 bytes received: this is a test" in done.text, done.text
+        job.expect("the client has ended its direction")
+        assert job.wait().code == 0
 
 
 @half_close

@@ -146,8 +146,7 @@ class Stream(_Timed):
     def __init__(self, handle: native._Stream, timeout_ms: int = _FOREVER) -> None:
         self._handle = handle
         self._ms = timeout_ms
-        self._io_refs = 0
-        self._closing = False
+        self._io_refs, self._closing = 0, False
 
     @classmethod
     def from_socket(cls, sock: socket.socket) -> Self:
@@ -193,7 +192,7 @@ class Stream(_Timed):
         return bytes(data)
 
     def shutdown(self, how: int) -> None:
-        """Ends one direction or both: `SHUT_SEND`, `SHUT_RECV`, `SHUT_BOTH`, or the standard library's names. Does not wait."""
+        """Ends one direction or both: `SHUT_SEND`, `SHUT_RECV`, `SHUT_BOTH`, or the standard library's names. Waits only if framed."""
         native.stream_shutdown(self._handle, how)
 
     def finish(self, timeout: float | None = None) -> None:
@@ -234,7 +233,7 @@ class Stream(_Timed):
         native.stream_close(self._handle, 0)
 
     def fileno(self) -> int:
-        """The descriptor, which the stream keeps owning; -1 when closed."""
+        """The descriptor, which the stream keeps owning; -1 when closed, or framed."""
         return native.stream_fd(self._handle)
 
     def detach(self) -> int:
@@ -295,9 +294,10 @@ class Stream(_Timed):
         return known
 
     def __repr__(self) -> str:
-        if self.fileno() < 0:
+        try:
+            return f"<virtsock.Stream fd={self.fileno()} local={str(self.local)!r} peer={str(self.peer)!r}>"
+        except Error:
             return "<virtsock.Stream closed>"
-        return f"<virtsock.Stream fd={self.fileno()} local={str(self.local)!r} peer={str(self.peer)!r}>"
 
 
 _ITEMS = ("scheme", "type", "attempts", "last_status", "last_code", "buffer_size", "peer_uid", "peer_pid")

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a process meets: signals, children that inherit handles, peers that are killed.
+ * What a process meets: signals, children that inherit handles, peers that are killed, descriptors that come to an end. On Windows:
+ * run_windows.c.
  */
+#include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -281,4 +284,40 @@ void peer_killed(void)
     CHECK_STATUS(status, VIRTSOCK_E_RESET, e);
     CHECK(now_us() - began < 10 * late_ms() * 1000);
     virtsock_stream_free(s[0]);
+}
+
+/* --- Descriptors ------------------------------------------------------------------------------------------------------------------ */
+
+void out_of_descriptors(void)
+{
+    virtsock_listener *l;
+    virtsock_address  *a;
+    virtsock_stream   *s[2];
+    virtsock_error     e = { 0 };
+    struct rlimit      old, few;
+    struct pollfd      p = { -1, POLLIN, 0 };
+    int                spare[256], n = 0;
+
+    listen_fresh(&l, &a, NULL);
+    CHECK_OK(virtsock_connect(&s[0], a, NULL, &e), e);
+    p.fd = (int)virtsock_listener_fd(l);
+    CHECK(poll(&p, 1, patient_ms()) == 1);
+    CHECK(getrlimit(RLIMIT_NOFILE, &old) == 0);
+    few = old;
+    few.rlim_cur = 256;
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    while (n < 256 && (spare[n] = dup(p.fd)) >= 0)
+        n++;
+    for (int i = 0; i < 10; i++)
+        CHECK_STATUS(virtsock_accept(&s[1], l, i % 2 == 0 ? 0 : 1000, &e), VIRTSOCK_E_NO_RESOURCES, e);
+    CHECK(s[1] == NULL && n > 0);
+    close(spare[--n]);
+    CHECK_OK(virtsock_accept(&s[1], l, 0, &e), e);
+    check_echo(s[0], s[1]);
+    while (n > 0)
+        close(spare[--n]);
+    CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0);
+    free_pair(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
 }

@@ -1,0 +1,770 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * half-close=framed: streams that speak frames with a peer that knows nothing of them but what the vectors write (tests/vectors/frames.tsv), so
+ * that each byte is seen. Behaviour that all streams share is tests/contract's.
+ */
+#include "frames.h"
+
+#define FRAME_SENT 4096                 /* most of payload in a frame: wire facts, flow_shutdown */
+
+/* The smallest there is; AF_VSOCK of Linux 6.1 answers ENOMEM to sends into less than a packet. */
+#define SMALL_BUFFER (test_is_vsock() ? 8192 : 1)
+
+#define STREAMS() if (test_is_seqpacket()) SKIP("frames are for streams")
+
+/* --- A stream, and a peer without frames --------------------------------------------------------------------------------------- */
+
+/* s[0] is framed, s[1] is not; s[0] was accepted, or has connected. */
+static void half_framed_pair(virtsock_stream *s[2], bool accepted, const virtsock_options *options)
+{
+    virtsock_address  *a[2];
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    char               text[300];
+
+    snprintf(text, sizeof text, "%s?half-close=framed", test_address());
+    a[0] = test_parse(text);
+    *strchr(text, '?') = '\0';
+    a[1] = test_parse(text);
+    CHECK_OK(virtsock_listen(&l, a[accepted ? 0 : 1], options, &e), e);
+    CHECK_OK(virtsock_connect(&s[accepted ? 1 : 0], a[accepted ? 1 : 0], options, &e), e);
+    CHECK_OK(virtsock_accept(&s[accepted ? 0 : 1], l, 5000, &e), e);
+    virtsock_listener_free(l);
+    virtsock_address_free(a[0]);
+    virtsock_address_free(a[1]);
+}
+
+static void framed_pair(virtsock_stream *s[2], const virtsock_options *options)
+{
+    virtsock_address  *a;
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    char               text[300];
+
+    snprintf(text, sizeof text, "%s?half-close=framed", test_address());
+    a = test_parse(text);
+    CHECK_OK(virtsock_listen(&l, a, options, &e), e);
+    CHECK_OK(virtsock_connect(&s[0], a, options, &e), e);
+    CHECK_OK(virtsock_accept(&s[1], l, 5000, &e), e);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+static void free_pair(virtsock_stream *s[2])
+{
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+static void put(virtsock_stream *s, const void *data, size_t size)
+{
+    virtsock_error e = { 0 };
+    size_t         n;
+
+    CHECK_OK(virtsock_stream_send_all(s, data, size, &n, 5000, &e), e);
+    CHECK(n == size);
+}
+
+static void get(virtsock_stream *s, void *buf, size_t size)
+{
+    virtsock_error e = { 0 };
+    size_t         n;
+
+    CHECK_OK(virtsock_stream_recv_exact(s, buf, size, &n, 5000, &e), e);
+}
+
+static void put_hex(virtsock_stream *s, const char *hex, bool drips)
+{
+    unsigned char data[500];
+    size_t        n = from_hex(data, hex);
+
+    for (size_t at = 0; at < n; at += drips ? 1 : n)
+        put(s, data + at, drips ? 1 : n);
+}
+
+static void expect_hex(virtsock_stream *s, const char *hex)
+{
+    unsigned char  want[500], got[500];
+    virtsock_error e = { 0 };
+    size_t         n = from_hex(want, hex), more;
+
+    get(s, got, n);
+    CHECK(memcmp(got, want, n) == 0);
+    virtsock_stream_recv(s, got, 1, &more, 0, &e);
+    CHECK(more == 0);
+}
+
+static virtsock_status status_of(const char *name)
+{
+    virtsock_status status = VIRTSOCK_OK;
+
+    while (strcmp(virtsock_status_name(status), name) != 0) {
+        CHECK(status > VIRTSOCK_E_SYSTEM);
+        status--;
+    }
+    return status;
+}
+
+/* --- Talks -------------------------------------------------------------------------------------------------------------------------- */
+
+static bool talk_drips, talk_accepted;
+
+static void talk_recv(virtsock_stream *s, const char *how)
+{
+    virtsock_status want = how[0] == '!' ? status_of(how + 1) : VIRTSOCK_OK;
+    virtsock_error  e = { 0 };
+    char            got[100];
+    size_t          n;
+
+    if (want == VIRTSOCK_OK) {
+        get(s, got, strlen(how + 1));
+        CHECK(memcmp(got, how + 1, strlen(how + 1)) == 0);
+        return;
+    }
+    CHECK_STATUS(virtsock_stream_recv(s, got, sizeof got, &n, want == VIRTSOCK_E_AGAIN ? 0 : 5000, &e), want, e);
+    CHECK(n == 0);
+}
+
+static void talk_send(virtsock_stream *s, const char *how)
+{
+    virtsock_error e = { 0 };
+    size_t         n;
+
+    if (how[0] == ':') {
+        put(s, how + 1, strlen(how + 1));
+        return;
+    }
+    CHECK_STATUS(virtsock_stream_send(s, "x", 1, &n, 5000, &e), status_of(how + 1), e);
+    CHECK(n == 0);
+}
+
+static void talk_step(virtsock_stream *s, virtsock_stream *peer, const char *step)
+{
+    virtsock_error e = { 0 };
+
+    if (step[0] == '<')
+        put_hex(peer, step + 1, talk_drips);
+    else if (step[0] == '>')
+        expect_hex(peer, step + 1);
+    else if (strncmp(step, "send", 4) == 0)
+        talk_send(s, step + 4);
+    else if (strncmp(step, "recv", 4) == 0)
+        talk_recv(s, step + 4);
+    else if (strncmp(step, "shut-", 5) == 0)
+        CHECK_OK(virtsock_stream_shutdown(s, step[5] == 'r' ? VIRTSOCK_SHUT_RECV : step[5] == 's' ? VIRTSOCK_SHUT_SEND : VIRTSOCK_SHUT_BOTH, &e), e);
+    else if (strncmp(step, "close!", 6) == 0)
+        CHECK_STATUS(virtsock_stream_close(s, 100, &e), status_of(step + 6), e);
+    else if (strcmp(step, "abort") == 0)
+        CHECK_OK(virtsock_stream_close(s, 0, &e), e);
+    else if (strcmp(step, "hangup") == 0)
+        CHECK_OK(virtsock_stream_close(peer, 0, &e), e);
+    else {
+        CHECK(strcmp(step, "over") == 0);
+        talk_recv(peer, "!eof");
+    }
+}
+
+static void check_talk(char *steps, char *unused)
+{
+    virtsock_stream *s[2];
+    char             text[1000];
+
+    (void)unused;
+    strcpy(text, steps);
+    half_framed_pair(s, talk_accepted, NULL);
+    for (char *step = strtok(text, " "); step != NULL; step = strtok(NULL, " ")) {
+        char where[1100];
+
+        snprintf(where, sizeof where, "talks: %s: %s", steps, step);
+        test_now = where;
+        talk_step(s[0], s[1], step);
+    }
+    test_now = "talks";
+    free_pair(s);
+}
+
+TEST(talks)
+{
+    STREAMS();
+    for (int i = 0; i < 4; i++) {
+        talk_drips = i % 2 == 1;
+        talk_accepted = i / 2 == 1;
+        CHECK(each_row("talk", check_talk) > 40);
+    }
+}
+
+/* Every order of every choice of the three frames, said by either side, ours before theirs, after them or in turns: what can be sent and
+ * received after that, and the bytes that went. */
+enum { CLOSE, SHUT_RECV, SHUT_SEND, KINDS };
+static const char *const hex_of[KINDS] = { "addeadde", "efbeadde", "addeefbe" };
+
+static void say(virtsock_stream *s, int kind)
+{
+    virtsock_error e = { 0 };
+
+    CHECK_OK(virtsock_stream_shutdown(s, kind == SHUT_RECV ? VIRTSOCK_SHUT_RECV : VIRTSOCK_SHUT_SEND, &e), e);
+}
+
+/* Ours have no Close, which the end says. order: bit n: the next is ours. */
+static void check_order(const int ours[2], int our_count, const int theirs[3], int their_count, unsigned order)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    bool             said[KINDS] = { false }, heard[KINDS] = { false }, deaf, mute;
+    char             want[100] = "";
+    size_t           n;
+    char             b;
+
+    half_framed_pair(s, order % 2 == 0, NULL);
+    for (int o = 0, t = 0; o + t < our_count + their_count; order /= 2)
+        if (o < our_count && (order % 2 != 0 || t == their_count)) {
+            say(s[0], ours[o]);
+            if (!heard[CLOSE])
+                strcat(want, hex_of[ours[o]]);
+            said[ours[o++]] = true;
+        } else {
+            put_hex(s[1], hex_of[theirs[t]], order % 3 == 0);
+            heard[theirs[t++]] = true;
+            virtsock_stream_recv(s[0], &b, 1, &n, 0, &e);       /* so that it is heard before what we say next */
+            strcat(want, theirs[t - 1] == CLOSE ? hex_of[CLOSE] : "");
+        }
+    deaf = heard[CLOSE] || heard[SHUT_SEND] || said[SHUT_RECV];
+    mute = heard[CLOSE] || heard[SHUT_RECV] || said[SHUT_SEND];
+    CHECK_STATUS(virtsock_stream_recv(s[0], &b, 1, &n, 0, &e), deaf ? VIRTSOCK_E_EOF : VIRTSOCK_E_AGAIN, e);
+    CHECK_STATUS(virtsock_stream_send(s[0], "x", 1, &n, 0, &e), mute ? VIRTSOCK_E_RESET : VIRTSOCK_OK, e);
+    strcat(want, mute ? "" : "0100000078");
+    if (!heard[CLOSE]) {
+        put_hex(s[1], hex_of[CLOSE], false);
+        strcat(want, hex_of[CLOSE]);
+    }
+    CHECK_OK(virtsock_stream_close(s[0], 5000, &e), e);
+    expect_hex(s[1], want);
+    free_pair(s);
+}
+
+TEST(every_order)
+{
+    static const int theirs[][3] = {
+        { 0, 0, 0 }, { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
+    };
+    static const int ours[][2] = { { SHUT_RECV, SHUT_SEND }, { SHUT_SEND, SHUT_RECV } };
+
+    STREAMS();
+    if (test_is_vsock())
+        SKIP("what is sent is heard a moment later, so the order is not the test's; talks has orders that are");
+    for (size_t t = 0; t < sizeof theirs / sizeof theirs[0]; t++)
+        for (int their_count = 0; their_count <= 3; their_count++)
+            for (size_t o = 0; o < 2; o++)
+                for (int our_count = 0; our_count <= 2; our_count++)
+                    for (unsigned order = 0; order < 32; order += TEST_STEP)
+                        if (t > 0 || their_count == 0)
+                            check_order(ours[o], our_count, theirs[t], their_count, order);
+}
+
+/* --- The end ------------------------------------------------------------------------------------------------------------------------ */
+
+TEST(a_peer_that_never_answers_close)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    int64_t          start;
+
+    STREAMS();
+    half_framed_pair(s, false, NULL);
+    start = test_ms();
+    CHECK_STATUS(virtsock_stream_close(s[0], 150, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(test_ms() - start >= 150 && test_ms() - start < 150 + test_late_ms());
+    expect_hex(s[1], "addeadde");
+    free_pair(s);
+}
+
+static void *answer_late(void *v)
+{
+    unsigned char word[4];
+    char          data[5];
+
+    test_nap_ms(100);
+    get(v, word, 4);
+    CHECK(memcmp(word, "\5\0\0\0", 4) == 0);
+    get(v, data, 5);
+    put_hex(v, "addeefbe03000000616263", true);         /* not yet: only the end of one direction, and data that nobody wants */
+    get(v, word, 4);
+    CHECK(memcmp(word, "\xad\xde\xad\xde", 4) == 0);
+    test_nap_ms(100);
+    put_hex(v, "addeadde", true);
+    return NULL;
+}
+
+TEST(close_waits_for_the_peer_s)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        t;
+    int64_t          start = test_ms();
+
+    STREAMS();
+    half_framed_pair(s, true, NULL);
+    CHECK(pthread_create(&t, NULL, answer_late, s[1]) == 0);
+    put(s[0], "hello", 5);
+    CHECK_OK(virtsock_stream_close(s[0], 10000, &e), e);
+    CHECK(test_ms() - start >= 200);
+    pthread_join(t, NULL);
+    free_pair(s);
+}
+
+static void *close_too(void *v)
+{
+    return (void *)(intptr_t)virtsock_stream_close(v, 10000, NULL);
+}
+
+TEST(both_close_at_once)
+{
+    STREAMS();
+    for (int i = 0; i < 100; i++) {
+        virtsock_stream *s[2];
+        virtsock_error   e = { 0 };
+        pthread_t        t;
+        void            *status;
+
+        framed_pair(s, NULL);
+        if (i % 2 == 1)
+            put(s[i / 2 % 2], "unread", 6);
+        CHECK(pthread_create(&t, NULL, close_too, s[1]) == 0);
+        CHECK_OK(virtsock_stream_close(s[0], 10000, &e), e);
+        CHECK(pthread_join(t, &status) == 0 && (intptr_t)status == VIRTSOCK_OK);
+        free_pair(s);
+    }
+}
+
+/* --- Full peers, and frames in parts ---------------------------------------------------------------------------------------------- */
+
+/* Sends without a wait until no more goes; how much went. One byte, so that less than a frame fits the rest of a small buffer. */
+static size_t fill(virtsock_stream *s, char *next)
+{
+    virtsock_error  e = { 0 };
+    virtsock_status status;
+    size_t          total = 0, n;
+    char            data[5000];
+    int             i = 0;
+
+    do {
+        for (size_t at = 0; at < sizeof data; at++)
+            data[at] = (char)(*next + (char)at);
+        status = virtsock_stream_send(s, data, i++ % 2 == 0 ? 1 : sizeof data, &n, 0, &e);
+        total += n;
+        *next = (char)(*next + (char)n);
+    } while (status == VIRTSOCK_OK);
+    CHECK_STATUS(status, VIRTSOCK_E_AGAIN, e);
+    return total;
+}
+
+/* What a peer has read of Data frames. */
+struct incoming {
+    unsigned char word[4];
+    size_t        heard, left;
+};
+
+/* A byte of payload, or -1: it was one of a length. */
+static int take(struct incoming *in, unsigned char byte)
+{
+    if (in->left > 0) {
+        in->left--;
+        return byte;
+    }
+    in->word[in->heard++] = byte;
+    if (in->heard == 4) {
+        in->left = in->word[0] + 256u * in->word[1];
+        CHECK(in->left <= FRAME_SENT && in->word[2] == 0 && in->word[3] == 0);
+        in->heard = 0;
+    }
+    return -1;
+}
+
+/* Reads frames: each byte is one more than the one before it. Until `size` bytes of payload. */
+static size_t read_frames(virtsock_stream *peer, struct incoming *in, char *next, size_t size, size_t *most)
+{
+    unsigned char  data[1000];
+    virtsock_error e = { 0 };
+    size_t         total = 0, n;
+
+    while (total < size) {
+        CHECK_OK(virtsock_stream_recv(peer, data, in->left > 0 && in->left < sizeof data ? in->left : 1, &n, 5000, &e), e);
+        for (size_t at = 0; at < n; at++) {
+            int byte = take(in, data[at]);
+
+            *most = in->left > *most ? in->left : *most;
+            CHECK(byte < 0 || (char)byte == (*next)++);
+            total += byte >= 0;
+        }
+    }
+    return total;
+}
+
+/* The smallest buffers: frames leave in parts. What was said to have gone is there without another call; the next send goes on. */
+TEST(sends_to_a_full_peer)
+{
+    virtsock_options *o;
+    struct incoming   in = { .left = 0 };
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    char              out = 0, back = 0;
+    size_t            most = 0, sent, parts = 0;
+
+    STREAMS();
+    o = virtsock_options_new();
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BUFFER_SIZE, SMALL_BUFFER, &e), e);
+    half_framed_pair(s, false, o);
+    for (int i = 0; i < 20 || (in.left == 0 && i < 40); i++) {
+        sent = fill(s[0], &out);
+        CHECK(sent > 0);
+        CHECK(read_frames(s[1], &in, &back, sent, &most) == sent);
+        parts += in.left > 0;
+    }
+    CHECK(most <= FRAME_SENT && out == back);
+    if (!test_is_vsock())
+        CHECK(parts > 0);
+    if (in.left > 0) {                  /* in the middle of a frame its end cannot be told */
+        CHECK_STATUS(virtsock_stream_close(s[0], 5000, &e), VIRTSOCK_E_RESET, e);
+        CHECK(strstr(e.message, "unfinished") != NULL);
+    }
+    free_pair(s);
+    virtsock_options_free(o);
+}
+
+static void *shut_late(void *v)
+{
+    virtsock_error e = { 0 };
+
+    return (void *)(intptr_t)virtsock_stream_shutdown(v, VIRTSOCK_SHUT_SEND, &e);
+}
+
+/* The room for its frame is waited for: until the peer reads, until a close, or for five seconds. */
+TEST(a_shutdown_to_a_full_peer)
+{
+    virtsock_options *o;
+    virtsock_error    e = { 0 };
+
+    STREAMS();
+    o = virtsock_options_new();
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BUFFER_SIZE, SMALL_BUFFER, &e), e);
+    for (int i = 0; i < 3; i++) {
+        struct incoming  in = { .left = 0 };
+        virtsock_stream *s[2];
+        pthread_t        t;
+        void            *status;
+        char             next = 0, back = 0;
+        size_t           most = 0, sent;
+        int64_t          start;
+
+        half_framed_pair(s, false, o);
+        sent = fill(s[0], &next);
+        start = test_ms();
+        CHECK(pthread_create(&t, NULL, shut_late, s[0]) == 0);
+        test_nap_ms(i < 2 ? 100 : 1);
+        if (i == 0) {
+            read_frames(s[1], &in, &back, sent, &most);
+            if (in.left > 0) {                  /* only a send can finish it */
+                size_t rest = in.left;
+                char   data[FRAME_SENT];
+
+                for (size_t n = 0; n < rest; n++)
+                    data[n] = next++;
+                put(s[0], data, rest);
+                read_frames(s[1], &in, &back, rest, &most);
+            }
+        }
+        if (i == 1)
+            CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+        CHECK(pthread_join(t, &status) == 0);
+        CHECK((intptr_t)status == (i == 0 ? VIRTSOCK_OK : i == 1 ? VIRTSOCK_E_CANCELLED : VIRTSOCK_E_TIMEOUT));
+        if (i < 2)
+            CHECK(test_ms() - start < (i == 0 ? 4000 : 150 + test_late_ms()));      /* TCP crawls with such buffers */
+        else
+            CHECK(test_ms() - start >= 5000 && test_ms() - start < 5000 + test_late_ms());
+        if (i == 0)
+            expect_hex(s[1], "addeefbe");
+        free_pair(s);
+    }
+    virtsock_options_free(o);
+}
+
+/* Both are full, and both say Close: each discards what comes, which makes room. */
+TEST(full_peers_close)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        t;
+    void            *status;
+    static char      data[4096];
+    size_t           n;
+
+    STREAMS();
+    if (strcmp(test_transport(), "unix") != 0)
+        SKIP("others take parts of frames: sends_to_a_full_peer has those");
+    framed_pair(s, NULL);
+    for (int i = 0; i < 2; i++)
+        while (virtsock_stream_send(s[i], data, sizeof data, &n, 0, &e) == VIRTSOCK_OK && n == sizeof data)
+            continue;
+    CHECK(pthread_create(&t, NULL, close_too, s[1]) == 0);
+    CHECK_OK(virtsock_stream_close(s[0], 10000, &e), e);
+    CHECK(pthread_join(t, &status) == 0 && (intptr_t)status == VIRTSOCK_OK);
+    free_pair(s);
+}
+
+/* --- A peer that means no good ------------------------------------------------------------------------------------------------------- */
+
+static _Atomic bool flooding;
+
+static void *flood(void *v)
+{
+    static const unsigned char empty[4000];             /* a thousand frames of nothing */
+    size_t                     n;
+
+    while (flooding)
+        virtsock_stream_send(v, empty, sizeof empty, &n, 10, NULL);
+    return NULL;
+}
+
+TEST(a_flood_of_empty_frames_moves_no_deadline)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        t;
+    int64_t          start;
+    size_t           n = 9;
+    char             b;
+
+    STREAMS();
+    half_framed_pair(s, true, NULL);
+    flooding = true;
+    CHECK(pthread_create(&t, NULL, flood, s[1]) == 0);
+    test_nap_ms(20);
+    start = test_ms();
+    CHECK_STATUS(virtsock_stream_recv(s[0], &b, 1, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK(n == 0 && test_ms() - start < test_late_ms());
+    start = test_ms();
+    CHECK_STATUS(virtsock_stream_recv(s[0], &b, 1, &n, 100, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(test_ms() - start >= 100 && test_ms() - start < 100 + test_late_ms());
+    start = test_ms();
+    CHECK_STATUS(virtsock_stream_close(s[0], 100, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(test_ms() - start >= 100 && test_ms() - start < 100 + test_late_ms());
+    flooding = false;
+    pthread_join(t, NULL);
+    free_pair(s);
+}
+
+/* --- Threads ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void *receive_for_ever(void *v)
+{
+    size_t n;
+    char   b[16];
+
+    return (void *)(intptr_t)virtsock_stream_recv(v, b, sizeof b, &n, -1, NULL);
+}
+
+TEST(a_shutdown_ends_a_recv_of_another_thread)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        t[2];
+    void            *status;
+    int64_t          start;
+
+    STREAMS();
+    half_framed_pair(s, true, NULL);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&t[i], NULL, receive_for_ever, s[0]) == 0);
+    test_nap_ms(50);
+    start = test_ms();
+    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_RECV, &e), e);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(t[i], &status) == 0 && (intptr_t)status == VIRTSOCK_E_EOF);
+    CHECK(test_ms() - start < 100 + test_late_ms());
+    free_pair(s);
+}
+
+#define EACH 300
+
+struct sender {
+    virtsock_stream *s;
+    unsigned char    mark;
+    pthread_t        thread;
+};
+
+static void *send_marks(void *v)
+{
+    struct sender *sender = v;
+    unsigned char  data[FRAME_SENT];
+    virtsock_error e = { 0 };
+    size_t         n;
+
+    memset(data, sender->mark, sizeof data);
+    for (int i = 0; i < EACH; i++)
+        CHECK_OK(virtsock_stream_send(sender->s, data, 1 + (size_t)i * 13, &n, i % 2 == 0 ? -1 : 5000, &e), e);
+    return NULL;
+}
+
+/* Four at once, while another receives: a frame is one sender's, as far as it left in one part. */
+TEST(frames_of_threads_do_not_mix)
+{
+    struct incoming  in = { .left = 0 };
+    struct sender    senders[4];
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        receiver;
+    void            *status;
+    unsigned char    data[FRAME_SENT];
+    size_t           n, frames = 0;
+
+    STREAMS();
+    half_framed_pair(s, true, NULL);
+    CHECK(pthread_create(&receiver, NULL, receive_for_ever, s[0]) == 0);
+    for (int i = 0; i < 4; i++) {
+        senders[i] = (struct sender){ .s = s[0], .mark = (unsigned char)(i + 1) };
+        CHECK(pthread_create(&senders[i].thread, NULL, send_marks, &senders[i]) == 0);
+    }
+    while (frames < 4 * EACH) {
+        get(s[1], data, 4);
+        for (int i = 0; i < 4; i++)
+            CHECK(take(&in, data[i]) < 0);
+        n = in.left;
+        get(s[1], data, n);
+        in.left = 0;
+        for (size_t i = 1; i < n && !test_is_vsock(); i++)
+            CHECK(data[i] == data[0] && data[0] != 0);
+        frames++;
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(senders[i].thread, NULL);
+    CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+    CHECK(pthread_join(receiver, &status) == 0 && (intptr_t)status == VIRTSOCK_E_CANCELLED);
+    free_pair(s);
+}
+
+/* --- What a framed stream is ---------------------------------------------------------------------------------------------------------- */
+
+TEST(a_framed_stream_has_no_descriptor)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    virtsock_fd      fd = 7;
+
+    STREAMS();
+    framed_pair(s, NULL);
+    for (int i = 0; i < 2; i++) {
+        CHECK(virtsock_stream_fd(s[i]) == -1);
+        CHECK_STATUS(virtsock_stream_detach(s[i], &fd, &e), VIRTSOCK_E_UNSUPPORTED, e);
+        CHECK(fd == -1);
+    }
+    put(s[0], "whole", 5);
+    free_pair(s);
+}
+
+static uint32_t half_close_of(virtsock_address *a)
+{
+    uint32_t value = 0;
+
+    CHECK(virtsock_address_number(a, VIRTSOCK_PART_HALF_CLOSE, &value) == VIRTSOCK_OK);
+    virtsock_address_free(a);
+    return value;
+}
+
+TEST(addresses_say_framed)
+{
+    virtsock_stream   *s[2];
+    virtsock_listener *l;
+    virtsock_address  *a, *b;
+    virtsock_error     e = { 0 };
+    char               text[300];
+
+    STREAMS();
+    snprintf(text, sizeof text, "%s?half-close=framed", test_address());
+    a = test_parse(text);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_listener_address(l, &b, &e), e);
+    CHECK(virtsock_address_equal(a, b));
+    CHECK_OK(virtsock_connect(&s[0], b, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&s[1], l, 5000, &e), e);
+    virtsock_address_free(b);
+    CHECK_OK(virtsock_stream_peer(s[0], &b, &e), e);
+    CHECK(virtsock_address_equal(a, b));
+    CHECK(half_close_of(b) == VIRTSOCK_HALF_CLOSE_FRAMED);
+    CHECK_OK(virtsock_stream_local(s[1], &b, &e), e);
+    CHECK(half_close_of(b) == VIRTSOCK_HALF_CLOSE_FRAMED);
+    free_pair(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+#ifdef _WIN32
+NO_TEST(adopting_and_messages, "Windows has neither socketpair nor seqpacket")
+#else
+/* A descriptor that is adopted by its address may be framed; messages never are. */
+TEST(adopting_and_messages)
+{
+    virtsock_stream   *s, *peer;
+    virtsock_listener *l;
+    virtsock_address  *a;
+    virtsock_error     e = { 0 };
+    char               text[60];
+    int                fds[2];
+
+    if (strcmp(test_transport(), "unix") != 0)
+        SKIP("has sockets of its own, and runs once");
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+    snprintf(text, sizeof text, "fd://%d?half-close=framed", fds[0]);
+    a = test_parse(text);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    CHECK_OK(virtsock_stream_from_fd(&peer, fds[1], NULL, &e), e);
+    put(s, "x", 1);
+    expect_hex(peer, "0100000078");
+    virtsock_stream_free(s);
+    virtsock_stream_free(peer);
+    virtsock_address_free(a);
+
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0);
+    snprintf(text, sizeof text, "fd://%d?half-close=framed", fds[0]);
+    a = test_parse(text);
+    CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK(strstr(e.message, "streams") != NULL && close(fds[0]) == 0 && close(fds[1]) == 0);
+    virtsock_address_free(a);
+    a = test_parse("unix:///nowhere?type=seqpacket&half-close=framed");
+    CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK(strstr(e.message, "exclude") != NULL);
+    virtsock_address_free(a);
+}
+#endif
+
+TEST(slices_and_message_max)
+{
+    virtsock_options *o;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    virtsock_slice    v[700];
+    size_t            n;
+
+    STREAMS();
+    o = virtsock_options_new();
+    for (int i = 0; i < 700; i++)
+        v[i] = (virtsock_slice){ i >= 500 ? "x" : NULL, i >= 500 };
+    half_framed_pair(s, false, o);
+    CHECK_OK(virtsock_stream_sendv(s[0], v, 503, &n, 0, &e), e);
+    CHECK(n == 3);
+    expect_hex(s[1], "03000000787878");
+    CHECK_OK(virtsock_stream_sendv(s[0], v, 700, &n, 0, &e), e);
+    CHECK(n == 200);
+    free_pair(s);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_MESSAGE_MAX, 3, &e), e);
+    half_framed_pair(s, false, o);
+    CHECK_OK(virtsock_stream_send(s[0], "abcdef", 6, &n, 0, &e), e);
+    CHECK(n == 3);
+    v[0] = (virtsock_slice){ "defg", 4 };
+    CHECK_OK(virtsock_stream_sendv(s[0], v, 1, &n, 0, &e), e);
+    CHECK(n == 3);
+    put(s[0], "g", 1);
+    expect_hex(s[1], "0300000061626303000000646566010000" "0067");
+    free_pair(s);
+    virtsock_options_free(o);
+}

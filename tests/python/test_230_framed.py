@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""half-close=framed: streams that speak its frames with a peer that knows nothing of them but the bytes of the vectors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import virtsock
+from conftest import SLOW, fails_with, running, stream_only
+from virtsock import Address, Status
+
+pytestmark = stream_only
+
+VECTORS = Path(__file__).parents[1] / "vectors/frames.tsv"
+TALKS = [line.split("\t")[1] for line in VECTORS.read_text("ascii").splitlines() if line.startswith("talk\t")]
+HOW = {"recv": virtsock.SHUT_RECV, "send": virtsock.SHUT_SEND, "both": virtsock.SHUT_BOTH}
+
+
+def framed(address: Address) -> Address:
+    return Address(f"{address}?half-close=framed")
+
+
+@pytest.fixture(params=["accepted", "connected"])
+def half(request, address) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
+    """A framed stream, and its peer, which is none."""
+    plain = address()
+    ends = [framed(plain), plain] if request.param == "accepted" else [plain, framed(plain)]
+    with virtsock.listen(ends[0], timeout=5) as listener, virtsock.connect(ends[1], timeout=5) as client, listener.accept() as server:
+        server.settimeout(5)
+        yield (server, client) if request.param == "accepted" else (client, server)
+
+
+def fails(call, status: str) -> None:
+    with fails_with(Status[status.upper()]):
+        call()
+
+
+def check_recv(stream: virtsock.Stream, how: str) -> None:
+    if how[0] == ":":
+        assert stream.recv_exact(len(how) - 1) == how[1:].encode()
+    elif how == "!eof":
+        assert stream.recv(100) == b""
+    else:
+        stream.settimeout(0 if how == "!again" else 5)
+        fails(lambda: stream.recv(100), how[1:])
+        stream.settimeout(5)
+
+
+def check_step(stream: virtsock.Stream, peer: virtsock.Stream, step: str) -> None:
+    verb, rest = step[:4], step[4:]
+    if step[0] == "<":
+        peer.sendall(bytes.fromhex(step[1:]))
+    elif step[0] == ">":
+        want = bytes.fromhex(step[1:])
+        assert peer.recv_exact(len(want)) == want
+    elif verb == "recv":
+        check_recv(stream, rest)
+    elif verb == "send" and rest[0] == ":":
+        stream.sendall(rest[1:].encode())
+    elif verb == "send":
+        fails(lambda: stream.send(b"x"), rest[1:])
+    elif verb == "shut":
+        stream.shutdown(HOW[rest[1:]])
+    elif step.startswith("close!"):
+        status = step.partition("!")[2]
+        if status == "ok":
+            virtsock.native.stream_close(stream._handle, 100)
+        else:
+            fails(lambda: virtsock.native.stream_close(stream._handle, 100), status)
+    elif step in ("abort", "hangup"):
+        (stream if step == "abort" else peer).abort()
+    else:
+        assert step == "over" and peer.recv(1) == b""
+
+
+@pytest.mark.parametrize("steps", TALKS)
+def test_talk(half, steps) -> None:
+    for step in steps.split(" "):
+        check_step(*half, step)
+
+
+def test_there_are_enough_talks() -> None:
+    assert len(TALKS) > 40
+
+
+@pytest.fixture
+def pair(address) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
+    listening = virtsock.listen(framed(address()), timeout=5)
+    with listening as listener, virtsock.connect(listener.address, timeout=5) as client, listener.accept() as server:
+        server.settimeout(5)
+        yield client, server
+
+
+def test_half_close_and_files(pair) -> None:
+    client, server = pair
+    data = bytes(range(256)) * 1000
+    with running(lambda: (client.sendall(data), client.shutdown(virtsock.SHUT_SEND))), server.makefile("rb") as file:
+        assert file.read() == data
+    server.sendmsg([b"an", b"", b"swer\n"])
+    with client.makefile("r") as lines:
+        assert lines.readline() == "answer\n"
+
+
+def test_finish_and_the_peer_s(pair) -> None:
+    client, server = pair
+    client.sendall(b"last words")
+    with running(client.finish):
+        assert server.recv_exact(10) == b"last words" and server.recv(1) == b""
+        server.finish(5)
+
+
+def test_it_has_no_descriptor(pair) -> None:
+    for stream in pair:
+        assert stream.fileno() == -1 and "closed" not in repr(stream)
+        fails(stream.detach, "unsupported")
+        fails(stream.to_socket, "unsupported")
+    pair[0].close()
+    assert "closed" in repr(pair[0])
+    assert pair[1].recv(1) == b""
+
+
+def test_addresses_say_framed(address) -> None:
+    where = framed(address())
+    with virtsock.listen(where, timeout=5) as listener, virtsock.connect(where) as client:
+        assert listener.address == where == client.peer and where.half_close == "framed"
+    with fails_with(Status.INVALID, "exclude"):
+        virtsock.connect("unix:///nowhere?type=seqpacket&half-close=framed")
+
+
+def test_close_ends_calls(half) -> None:
+    """A receive, and a shutdown that has no room; other threads go on meanwhile."""
+    stream, _ = half
+    stream.settimeout(None)
+    ends: list[float] = []
+
+    def ended(call, status: str) -> None:
+        fails(call, status)
+        ends.append(time.monotonic())
+
+    with running(lambda: ended(lambda: stream.recv(1), "cancelled")):
+        stream.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                stream.send(bytes(4096))
+        with running(lambda: ended(lambda: stream.shutdown(virtsock.SHUT_SEND), "cancelled")):
+            time.sleep(0.1)
+            begun = time.monotonic()
+            stream.close()
+    assert len(ends) == 2 and max(ends) - begun < 0.1 * SLOW
+
+
+def test_threads(pair) -> None:
+    """Three send and three receive; every byte comes once."""
+    client, server = pair
+    got: list[int] = []
+    lock = threading.Lock()
+
+    def receive() -> None:
+        while data := server.recv(1000):
+            with lock:
+                got.extend(data)
+
+    receivers = [threading.Thread(target=receive) for _ in range(3)]
+    senders = [threading.Thread(target=lambda mark=mark: [client.sendall(bytes([mark]) * n) for n in range(1, 60)]) for mark in range(3)]
+    for thread in receivers + senders:
+        thread.start()
+    for thread in senders:
+        thread.join()
+    client.shutdown(virtsock.SHUT_SEND)
+    for thread in receivers:
+        thread.join()
+    assert [got.count(mark) for mark in range(3)] == [sum(range(1, 60))] * 3

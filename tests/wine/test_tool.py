@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: MIT
+"""The command as Windows has it: over Hyper-V sockets through the renamed import, and over TCP. What each program prints is looked at, for
+Wine ends what it cannot run with exit code 0 as well."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import re
+import select
+import socket
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+from builds import BUILD, TOOL
+
+from .renamed import place
+from .rig import windows
+
+PROGRAM = BUILD / "mingw64" / "tools" / "virtsock.exe"
+BIG = os.urandom(1 << 16) * 256         # 16 MiB
+LIMIT_S = 60
+SEVEN = "00000007-facb-11e6-bd58-64006a7986d3"
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """A copy with the shim beside it."""
+    return place(PROGRAM, tmp_path_factory.mktemp("tool"))
+
+
+class Tool:
+    def __init__(self, wine, program, board, log):
+        self.command, self.log = [wine.wine, str(program)], log
+        self.environment = {**wine.environment, "HVSHIM_DIR": windows(board), "LC_ALL": "C.UTF-8"}
+
+    def run(self, *words, **more):
+        more.setdefault("stdin", subprocess.DEVNULL) if "input" not in more else None
+        return subprocess.run([*self.command, *words], env=self.environment, capture_output=True, timeout=LIMIT_S, check=False, **more)
+
+    @contextlib.contextmanager
+    def running(self, *words, **more):
+        with subprocess.Popen([*self.command, *words], env=self.environment, **more) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @contextlib.contextmanager
+    def server(self, *words, **more):
+        """With -v, once it listens; what it says is in self.log."""
+        more = {"stdin": subprocess.DEVNULL} | more
+        with self.log.open("wb") as err, self.running(*words, "-v", stderr=err, **more) as process:
+            self.await_line("listening on", process)
+            yield process
+
+    def await_line(self, text, process):
+        end = time.monotonic() + LIMIT_S
+        while text not in self.log.read_text() and process.poll() is None:
+            assert time.monotonic() < end, f"waited for \"{text}\" in vain:\n{self.log.read_text()}"
+            time.sleep(0.02)
+        assert text in self.log.read_text()
+
+    @contextlib.contextmanager
+    def on_terminal(self, *words, **more):
+        """(process, the terminal's other end)."""
+        ours, theirs = pty.openpty()
+        more = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "start_new_session": True} | more
+        try:
+            with self.running(*words, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), **more) as process:
+                os.close(theirs)
+                yield process, ours
+        finally:
+            os.close(ours)
+
+
+@pytest.fixture
+def tool(wine, program, board, tmp_path):
+    return Tool(wine, program, board, tmp_path / "log")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(params=["hvsock", "tcp"])
+def ends(request):
+    """Where a server listens, and where its clients look for it."""
+    if request.param == "tcp":
+        return (f"tcp://127.0.0.1:{free_port()}",) * 2
+    return "hvsock://:7", "hvsock://loopback:7"
+
+
+# --- What it says ------------------------------------------------------------------------------------------------------------
+
+
+def test_exit_codes(tool):
+    done = tool.run("--version")
+    assert done.returncode == 0 and re.fullmatch(rb"virtsock \d+\.\d+\.\d+\n", done.stdout)
+    done = tool.run("nix")
+    assert (done.returncode, done.stdout) == (2, b"") and b"there is no command nix\n" in done.stderr
+    done = tool.run("cat", "hvsock://loopback:7", "and more")
+    assert done.returncode == 2 and b"virtsock: " in done.stderr
+    done = tool.run("wait", "--wait", "0", f"tcp://127.0.0.1:{free_port()}")
+    assert done.returncode == 1 and b"WSAECONNREFUSED" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["--help", "cat --help", "echo -h", "info --help", "mux --help", "wait --help"])
+def test_help_is_that_of_other_systems(tool, words):
+    done = tool.run(*words.split())
+    here = subprocess.run([TOOL, *words.split()], capture_output=True, check=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, here.stdout, b"")
+
+
+def test_info(tool):
+    done = tool.run("info", "--json")
+    supported = {row["scheme"]: row["supported"] for row in json.loads(done.stdout)["transports"]}
+    assert done.returncode == 0 and supported["hvsock"] and supported["tcp"]
+    assert b"hvsock      yes" in tool.run("info").stdout
+
+
+def test_without_hyperv(tool):
+    tool.environment["HVSHIM_NOHV"] = "1"
+    done = tool.run("info", "--json")
+    row = next(row for row in json.loads(done.stdout)["transports"] if row["scheme"] == "hvsock")
+    assert not row["supported"] and "WSAEAFNOSUPPORT" in row["message"]
+    done = tool.run("echo", "hvsock://loopback:7")
+    assert done.returncode == 1 and b"WSAEAFNOSUPPORT" in done.stderr
+
+
+def test_arguments_are_utf8(tool):
+    """And are not expanded."""
+    done = tool.run("info", "hvsock://Küche 日本 \"😀\"/7")
+    assert done.returncode == 0 and "vm          Küche 日本 \"😀\"\n".encode() in done.stdout
+    done = tool.run("*")
+    assert done.returncode == 2 and b"there is no command *\n" in done.stderr
+
+
+def test_imports():
+    printed = subprocess.run(["x86_64-w64-mingw32-objdump", "-p", PROGRAM], capture_output=True, text=True, check=True).stdout
+    assert sorted(re.findall(r"DLL Name: (\S+)", printed), key=str.lower) == ["ADVAPI32.dll", "KERNEL32.dll", "msvcrt.dll", "WS2_32.dll"]
+
+
+# --- Conversations -----------------------------------------------------------------------------------------------------------
+
+
+def test_echo(tool, ends):
+    with tool.server("echo", "-s", ends[0]) as server:
+        done = tool.run("echo", "--json", ends[1])
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert told["ok"] is True and told["bye_bytes"] == 4
+        assert "bye in" in tool.run("echo", ends[1]).stdout.decode()
+        tool.await_line("client 2: 14 bytes echoed", server)
+
+
+@pytest.mark.parametrize("by", ["pipe", "file"])
+def test_16_mib_come_back_whole(tool, ends, by, tmp_path):
+    with tool.server("cat", "-l", "--echo", ends[0]):
+        if by == "file":
+            (tmp_path / "in").write_bytes(BIG)
+            with (tmp_path / "in").open("rb") as file:
+                done = tool.run("cat", ends[1], stdin=file)
+        else:
+            done = tool.run("cat", ends[1], input=BIG)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(BIG).digest()
+
+
+def test_both_ends_of_cat(tool, ends, tmp_path):
+    """Every byte there is, both ways, into a file and a pipe: nothing is a line or an end."""
+    every = bytes(range(256)) * 300
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "in").open("w+b") as file:
+        file.write(every[::-1])
+        file.seek(0)
+        with tool.server("cat", "-l", ends[0], stdin=file, stdout=out) as server:
+            done = tool.run("cat", ends[1], input=every)
+            assert server.wait(LIMIT_S) == 0
+    assert (done.returncode, done.stdout) == (0, every[::-1])
+    assert (tmp_path / "out").read_bytes() == every
+
+
+def test_wait(tool, ends):
+    """A server that starts late is found; that it was connected to is said."""
+    with tool.running("wait", "-v", "--wait", "20", ends[1], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as client:
+        assert b"attempt 1 of" in client.stderr.readline()
+        with tool.server("echo", "-s", ends[0]):
+            said = client.stderr.read().decode()
+            assert client.wait(LIMIT_S) == 0 and ": connected, after " in said
+
+
+def test_nobody_comes(tool):
+    done = tool.run("wait", "--wait", "0.5", "hvsock://loopback:9")
+    assert done.returncode == 1 and b"no connection within 500 ms" in done.stderr
+
+
+def test_output_that_nobody_reads(tool, ends):
+    """A closed pipe is an error, and the program ends."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with tool.server("cat", "-l", "--echo", ends[0]), tool.running("cat", ends[1], **pipes) as client:
+        client.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            client.stdin.write(BIG)
+            client.stdin.flush()
+        assert client.wait(LIMIT_S) == 1
+        assert b"virtsock: standard output: " in client.stderr.read()
+        with contextlib.suppress(BrokenPipeError):
+            client.stdin.close()
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["stays", "breaks off"])
+def test_a_peer_that_sends_no_more(tool, board, breaks):
+    """It may go on receiving; once it has broken off, the next input says so."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(LIMIT_S)
+        (board / f"e0e16197-dd56-4a10-9195-5ee7a155a838.{SEVEN}").write_text(f"{listener.getsockname()[1]}\n")
+        with tool.running("cat", "hvsock://loopback:7", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+            with listener.accept()[0] as peer:
+                peer.settimeout(LIMIT_S)
+                peer.sendall(b"only this")
+                peer.shutdown(socket.SHUT_WR)
+                assert client.stdout.read(9) == b"only this"
+                time.sleep(0.5)
+                assert client.poll() is None
+                if breaks:
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    client.stdin.write(b"late")
+                    client.stdin.close()
+                    assert b"".join(iter(lambda: peer.recv(100), b"")) == b"late"
+            if breaks:
+                client.stdin.write(b"late")
+                client.stdin.close()
+            assert client.wait(10) == (1 if breaks else 0)
+
+
+# --- A console ---------------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_ends_a_server_in_order(tool, board):
+    """It closes its listener, which takes the service off the switchboard. (Wine's own end by Ctrl-C has exit code 0 as well.)"""
+    with tool.log.open("wb") as err, tool.on_terminal("echo", "-s", "-v", "hvsock://:7", stderr=err) as (server, keys):
+        tool.await_line("listening on", server)
+        assert tool.run("echo", "hvsock://loopback:7").returncode == 0
+        assert len(list(board.iterdir())) == 1
+        os.write(keys, b"\x03")
+        assert server.wait(LIMIT_S) == 0
+        assert not list(board.iterdir())
+
+
+def test_ctrl_c_ends_a_client(tool):
+    with tool.log.open("wb") as err, tool.on_terminal("wait", "-v", "--wait", "50", "hvsock://loopback:9", stderr=err) as (client, keys):
+        tool.await_line("attempt 1 of", client)
+        os.write(keys, b"\x03")
+        client.wait(10)
+
+
+def test_a_console_speaks_utf8(tool):
+    """A line as it is typed comes as UTF-8 with one newline at its end, and comes back."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(LIMIT_S)
+        with tool.on_terminal("cat", f"tcp://127.0.0.1:{listener.getsockname()[1]}") as (_, keys):
+            connection = listener.accept()[0]
+            with connection:
+                for key in "é日!\r":
+                    os.write(keys, key.encode())
+                    time.sleep(0.1)
+                connection.settimeout(LIMIT_S)
+                assert connection.recv(100) == "é日!\n".encode()
+                connection.sendall("ü中\n".encode())
+                shown, end = b"", time.monotonic() + LIMIT_S
+                while "ü中".encode() not in shown:
+                    assert time.monotonic() < end, shown
+                    if select.select([keys], [], [], 0.5)[0]:
+                        shown += os.read(keys, 4096)
