@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,16 @@ def half(request, address) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
     with virtsock.listen(ends[0], timeout=5) as listener, virtsock.connect(ends[1], timeout=5) as client, listener.accept() as server:
         server.settimeout(5)
         yield (server, client) if request.param == "accepted" else (client, server)
+
+
+@pytest.fixture
+def settle(address) -> Iterator[Callable[[], None]]:
+    """Waits until what was sent has come: a moment later, but in order, between connections too, so when a byte on another one has."""
+    with virtsock.listen(address(), timeout=5) as listener, virtsock.connect(listener.address) as client, listener.accept() as server:
+        def wait() -> None:
+            client.sendall(b".")
+            server.recv_exact(1)
+        yield wait
 
 
 def fails(call, status: str) -> None:
@@ -78,9 +88,10 @@ def check_step(stream: virtsock.Stream, peer: virtsock.Stream, step: str) -> Non
 
 
 @pytest.mark.parametrize("steps", TALKS)
-def test_talk(half, steps) -> None:
+def test_talk(half, settle, steps) -> None:
     for step in steps.split(" "):
         check_step(*half, step)
+        settle()
 
 
 def test_there_are_enough_talks() -> None:
