@@ -13,7 +13,7 @@ enum result { PASSED, FAILED, SKIPPED };
 
 static const char usage[] =
     "usage: virtsock-selftest [OPTION]... ADDRESS [NAME]...\n"
-    "       virtsock-selftest [OPTION]...   on Windows: hvsock://loopback, with a service that nobody has\n"
+    "       virtsock-selftest [OPTION]... [NAME]...   on Windows: hvsock://loopback, with a service that nobody has\n"
     "       virtsock-selftest --list\n"
     "\n"
     "Tries every behaviour that the library promises, or those that are named, over a transport of this machine: it listens and connects\n"
@@ -126,7 +126,7 @@ static const struct behaviour *find(const char *name)
     for (int i = 0; i < behaviour_count; i++)
         if (strcmp(behaviours[i].name, name) == 0)
             return &behaviours[i];
-    usage_error("no such behaviour: ", name);
+    return NULL;
 }
 
 static int *option(const char *name)
@@ -186,25 +186,23 @@ static int read_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    int count[3] = { 0, 0, 0 };
-    int words = read_options(argc, argv);
-
-    const char *address = words > 0 ? argv[0] : NULL;
+    int         count[3] = { 0, 0, 0 };
+    const int   words = read_options(argc, argv), first = words > 0 && find(argv[0]) == NULL;
+    const char *address = first == 1 ? argv[0] : NULL;
 
     setvbuf(stdout, NULL, FLUSHED, 0);
     run_begin(&address, run_here);
     if (address == NULL)
         usage_error("an address is missing", "");
-    for (int i = 1; i < words; i++)
-        find(argv[i]);
+    for (int i = first; i < words; i++)
+        if (find(argv[i]) == NULL)
+            usage_error("no such behaviour: ", argv[i]);
     if (!transport_open(address))
         return EXIT_USAGE;
-    if (words > 1)
-        for (int i = 1; i < words; i++)
-            count[run(find(argv[i]))]++;
-    else
-        for (int i = 0; i < behaviour_count; i++)
-            count[run(&behaviours[i])]++;
+    for (int i = first; i < words; i++)
+        count[run(find(argv[i]))]++;
+    for (int i = 0; i < behaviour_count && words == first; i++)
+        count[run(&behaviours[i])]++;
     printf("%d passed, %d failed, %d skipped\nEND\n", count[PASSED], count[FAILED], count[SKIPPED]);
     return count[FAILED] == 0 ? EXIT_PASSED : EXIT_FAILED;
 }

@@ -26,9 +26,28 @@ def judge(lines, test):
     assert f"ok {test}" in lines, "\n".join(lines)
 
 
+@pytest.fixture(scope="module")
+def whole(wine, tmp_path_factory):
+    """All tests of a program over a transport, in one process: a start of Wine takes longer than most of them."""
+    done = {}
+
+    def lines(program, transport, *tests):
+        if (program, transport, *tests) not in done:
+            folder = tmp_path_factory.mktemp("board")
+            log = folder.with_suffix(".log")
+            environment = {"HVSHIM_DIR": windows(folder), "HVSHIM_LOG": windows(log), "VIRTSOCK_TEST_TRANSPORT": transport, **MORE}
+            ran = wine.raw(PROGRAMS / f"{program}.exe", *tests, limit=180, WINEPATH=windows(BUILD / "mingw64"), **environment)
+            assert not log.exists() or "judge " not in log.read_text(), "what nobody may do with a Hyper-V socket"
+            lines = ran.stdout.splitlines()
+            assert (ran.returncode, lines[-1:]) == (0, ["END"]) or ran.returncode == 1, ran.stdout + ran.stderr
+            done[program, transport, *tests] = lines
+        return done[program, transport, *tests]
+    return lines
+
+
 @pytest.mark.parametrize(("program", "test", "transport"), ROWS, ids=["-".join(row) for row in ROWS])
-def test_c(wine, board, tmp_path, program, test, transport):
-    log = tmp_path / "log"
-    lines = wine.run(PROGRAMS / f"{program}.exe", test, board=board, VIRTSOCK_TEST_TRANSPORT=transport, HVSHIM_LOG=windows(log), **MORE)
-    assert not log.exists() or "judge " not in log.read_text(), "what nobody may do with a Hyper-V socket"
+def test_c(whole, program, test, transport):
+    lines = whole(program, transport)
+    if not any(re.match(rf"(ok|skip|FAIL) {test}\b", line) for line in lines):     # one before it failed
+        lines = whole(program, transport, test)
     judge(lines, test)
