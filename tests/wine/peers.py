@@ -72,16 +72,14 @@ class Peers:
         with contextlib.suppress(OSError), client:
             play(client)
 
-    def fill(self, listener: socket.socket) -> set[int]:
-        """Its queue: what connects after that gets no answer, as Linux drops it. The ports of those in it, or waiting for it."""
-        ports = set()
-        for _ in range(3):
-            client = socket.socket()
+    def fill(self, listener: socket.socket) -> list[socket.socket]:
+        """Its queue: what connects after that gets no answer, as Linux drops it. Those in it, or waiting for it."""
+        clients = [socket.socket() for _ in range(3)]
+        for client in clients:
             client.setblocking(False)
             client.connect_ex(listener.getsockname())
-            ports.add(client.getsockname()[1])
-            self.sockets.append(client)
-        return ports
+        self.sockets += clients
+        return clients
 
     def dig(self) -> None:
         """Where connections go that never come to an end."""
@@ -97,16 +95,20 @@ class Peers:
         self.publish(listener, service(LATE_ACCEPT))
         threading.Thread(target=self.accept_late, args=(listener, ours), daemon=True).start()
 
-    def accept_late(self, listener: socket.socket, ours: set[int]) -> None:
+    def accept_late(self, listener: socket.socket, ours: list[socket.socket]) -> None:
+        """Ours leave first: who meets them in the queue may be forgotten (a SYN cookie), and wait for ever for a word."""
+        ports = {client.getsockname()[1] for client in ours}
         syn_sent = re.compile(rf"^ *\d+: 0100007F:(\w+) 0100007F:{listener.getsockname()[1]:04X} 02 ", re.MULTILINE)
         asked = {}
         while listener.fileno() >= 0:
             now = time.monotonic()
-            waiting = {int(port, 16) for port in syn_sent.findall(Path("/proc/net/tcp").read_text())} - ours
+            waiting = {int(port, 16) for port in syn_sent.findall(Path("/proc/net/tcp").read_text())} - ports
             asked = {port: asked.get(port, now) for port in waiting}
             if any(now - since >= LATE_ACCEPT_S for since in asked.values()):
                 break
             time.sleep(0.02)
+        for client in ours:
+            client.close()
         self.accept(listener, self.greet)
 
     # --- The faults ----------------------------------------------------------------------------------------------------------
