@@ -7,7 +7,8 @@
 
 /* --- Options of the system --------------------------------------------------------------------------------------------------------- */
 
-/* Of an attempt: a second more than it has, so that ours ends it. Here 300 and then 400 ms, less what the machine was busy with other things. */
+/* Of an attempt: a second more than it has, so that ours ends it. Here 300 and then 400 ms, less what the machine was busy with other things,
+ * and one that no deadline is early by. */
 TEST(the_systems_timer_is_set_to_match)
 {
     virtsock_options *o = option(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 700);
@@ -21,7 +22,7 @@ TEST(the_systems_timer_is_set_to_match)
         CHECK_STATUS(virtsock_connect(&s, a, o, &e), VIRTSOCK_E_TIMEOUT, e);
         CHECK(log_count("option 1=", &longest) == 2 && log_count("option 1=1", NULL) == 2);
         printf("# %s: %lu ms at most\n", test_now, longest);
-        CHECK(longest <= 1400);
+        CHECK(longest <= 1401);
         check_judge();
     }
     CHECK(longest >= 1400 - LATE_MS);
