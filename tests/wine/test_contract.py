@@ -68,13 +68,19 @@ def test_without_an_address_it_chooses_a_service(runs, wine, board, tmp_path):
     """The very program that ships, but for the name of one library. Services are of the port template; none is left behind."""
     program = place(SHIPPED, tmp_path)
     chosen = set()
-    for done in (runs("hvsock"), selftest(wine, board, "--slow", "3", "echo", "close_wakes_recv", program=program)):
+    for done in (runs("hvsock"), selftest(wine, board, "--slow", "3", "--rounds", "5", "--connections", "2", "--size", "1", program=program)):
         first, *lines, count, end = done.stdout.splitlines()
         chosen.add(int(re.fullmatch(r"# hvsock://loopback/(\d+)", first)[1]))
         assert done.returncode == 0 and end == "END" and not any(line.startswith("FAIL") for line in lines)
         assert re.fullmatch(r"(\d+) passed, 0 failed, (\d+) skipped", count)
     assert len(chosen) == 2 and all(0x40000000 <= port <= 0x7fffffff - 10_000 for port in chosen)
     assert list(board.iterdir()) == []
+
+
+def test_names_without_an_address(wine, board):
+    done = selftest(wine, board, "--slow", "3", "echo", "zero_lengths")
+    assert done.returncode == 0
+    assert re.fullmatch(r"# hvsock://loopback/\d+\nok echo \d+ ms\nok zero_lengths \d+ ms\n2 passed, 0 failed, 0 skipped\nEND\n", done.stdout)
 
 
 def test_without_hyperv_it_says_so(wine, board):
