@@ -71,20 +71,35 @@ static virtsock_status waited_inside(struct vs_handle *h, int64_t deadline, stru
     return vs_because(why, deadline == 0 ? VIRTSOCK_E_AGAIN : VIRTSOCK_E_TIMEOUT, NULL);
 }
 
+/* What is waited for before a stream is open mostly comes at once: a wake is made for what does not. A close is seen so late at most. */
+#define BRIEF_MS 1
+
+static enum vs_waited wait_with_wake(struct vs_handle *h, virtsock_fd fd, int events, int64_t deadline, int *code)
+{
+    const int64_t  brief = vs_deadline(BRIEF_MS);
+    virtsock_fd    wake;
+    enum vs_waited waited = VS_TIMED_OUT;
+
+    if (atomic_load_explicit(&h->wake, memory_order_relaxed) == 0)
+        waited = vs_wait(fd, events, -1, brief < deadline ? brief : deadline, h->interruptible, code);
+    if (waited != VS_TIMED_OUT)
+        return waited;
+    if ((*code = wake_of(h, &wake)) != 0)
+        return VS_WAIT_FAILED;
+    return vs_is_closing(h) ? VS_WOKEN : vs_wait(fd, events, wake, deadline, h->interruptible, code);
+}
+
 virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, int64_t deadline, struct vs_cause *why)
 {
-    bool           shuts = (atomic_load_explicit(&h->word, memory_order_relaxed) & VS_SHUTS) != 0;
-    virtsock_fd    wake = -1;
+    const bool     shuts = (atomic_load_explicit(&h->word, memory_order_relaxed) & VS_SHUTS) != 0;
     enum vs_waited waited;
     int            code;
 
     if (VS_WAITS_INSIDE && fd >= 0 && fd == vs_handle_fd(h))
         return waited_inside(h, deadline, why);
-    if (!shuts && deadline != 0 && (code = wake_of(h, &wake)) != 0)
-        return vs_os_cause(why, "wait", VIRTSOCK_SCHEME_NONE, code);
     if (vs_is_closing(h))
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
-    waited = vs_wait(fd, events, wake, deadline, h->interruptible, &code);
+    waited = shuts || deadline == 0 ? vs_wait(fd, events, -1, deadline, h->interruptible, &code) : wait_with_wake(h, fd, events, deadline, &code);
     if (vs_is_closing(h))
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
     switch (waited) {

@@ -20,7 +20,7 @@
 #define VS_CLOSING UINT32_C(0x00020000) /* the mark: nobody enters, everybody inside leaves */
 #define VS_CLOSED  UINT32_C(0x00040000) /* the descriptor is gone */
 #define VS_SHUTS   UINT32_C(0x00080000) /* a connected socket: shutdown() wakes every wait */
-#define VS_BLOCKS  UINT32_C(0x00100000) /* an untimed call may block in the kernel: SHUTS, and signals do not matter */
+#define VS_BLOCKS  UINT32_C(0x00100000) /* an untimed call may block in the kernel: SHUTS, and signals that would not end it there do not matter */
 #define VS_DRIVEN  UINT32_C(0x00200000) /* a thread drives the connection under way */
 #define VS_CLOSER  UINT32_C(0x01000000) /* bits 24-31: threads inside a close */
 #define VS_CLOSERS UINT32_C(0xff000000)

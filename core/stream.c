@@ -15,10 +15,13 @@
 virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_options *options)
 {
     virtsock_stream *s = calloc(1, sizeof *s);
+    int64_t          interruptible;
 
     if (s == NULL)
         return NULL;
-    vs_handle_init(&s->handle, vs_option(options, VIRTSOCK_OPTION_INTERRUPTIBLE, 0) != 0);
+    interruptible = vs_option(options, VIRTSOCK_OPTION_INTERRUPTIBLE, 0);
+    vs_handle_init(&s->handle, interruptible != 0);
+    s->blocks = interruptible != 1;
     s->linger_ms = (int)vs_option(options, VIRTSOCK_OPTION_LINGER, -1);
     s->message_max = (size_t)vs_option(options, VIRTSOCK_OPTION_MESSAGE_MAX, MESSAGE_MAX);
     if (about != NULL && (vs_address_copy(&s->about, about) != VIRTSOCK_OK
@@ -37,7 +40,7 @@ bool vs_stream_open(virtsock_stream *s, virtsock_fd fd, enum vs_family family, i
         s->type = type;
     }
     s->whole = family == VS_FAMILY_VSOCK && type == VIRTSOCK_TYPE_SEQPACKET;
-    return vs_handle_publish(&s->handle, fd, VS_OPEN | VS_SHUTS | (s->handle.interruptible ? 0 : VS_BLOCKS));
+    return vs_handle_publish(&s->handle, fd, VS_OPEN | VS_SHUTS | (s->blocks ? VS_BLOCKS : 0));
 }
 
 virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, const virtsock_options *options, virtsock_error *err)
@@ -96,15 +99,24 @@ static inline int64_t move(virtsock_stream *s, const struct transfer *t, int64_t
     return vs_recv(fd, t->data, t->size, until);
 }
 
-/* What n bytes mean. Short of everything, a send that a close cut off is CANCELLED, with its count. */
+/* Whether a signal may have ended it in the kernel, and is to be told of. */
+static bool ends_by_signal(const virtsock_stream *s, const struct transfer *t)
+{
+    return s->handle.interruptible && s->blocks && t->timeout_ms < 0;
+}
+
+/* What n bytes mean. Short of everything, a send that a close cut off is CANCELLED, and one that waited in the kernel until a signal came is
+ * INTERRUPTED, both with their count. */
 static virtsock_status moved(virtsock_stream *s, const struct transfer *t, int64_t n, bool cut, size_t *done, struct vs_cause *why)
 {
     *done = (size_t)n;
     if (cut)
         return vs_because(why, VIRTSOCK_E_MESSAGE_TOO_LONG, "the message was longer than the buffer, and its rest was dropped");
-    if (t->direction != RECV && (size_t)n < t->size && vs_is_closing(&s->handle))
+    if (t->direction == RECV || (size_t)n == t->size)
+        return VIRTSOCK_OK;
+    if (vs_is_closing(&s->handle))
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
-    return VIRTSOCK_OK;
+    return ends_by_signal(s, t) ? vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL) : VIRTSOCK_OK;
 }
 
 /* What no bytes mean: OK is "wait, then try again". */
@@ -114,6 +126,8 @@ static virtsock_status not_moved(virtsock_stream *s, const struct transfer *t, i
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
     if (n == 0)
         return vs_because(why, t->direction == RECV ? VIRTSOCK_E_EOF : VIRTSOCK_E_RESET, NULL);
+    if (vs_was_interrupted((int)-n))
+        return ends_by_signal(s, t) ? vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL) : VIRTSOCK_OK;
     if (!vs_would_block((int)-n))
         return vs_os_cause(why, names[t->direction], s->scheme, (int)-n);
     return t->timeout_ms == 0 ? vs_because(why, VIRTSOCK_E_AGAIN, NULL) : VIRTSOCK_OK;
@@ -196,7 +210,7 @@ static virtsock_status send_whole(virtsock_stream *s, struct transfer *t, size_t
         return moved(s, t, n, false, done, why);
     if (vs_is_closing(&s->handle))
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
-    if (!vs_would_block((int)-n) && !vs_was_interrupted((int)-n))
+    if (!vs_would_block((int)-n))
         return vs_os_cause(why, "message", s->scheme, (int)-n);
     atomic_store_explicit(&s->torn, true, memory_order_relaxed);
     if (vs_was_interrupted((int)-n))

@@ -18,6 +18,7 @@ struct virtsock_stream {
     int                   type;         /* VIRTSOCK_TYPE_ */
     int                   linger_ms;    /* -1: the family's default */
     size_t                message_max;
+    bool                  blocks;       /* untimed calls may, in the kernel: no signal is to end them, or only one that does so there */
     bool                  whole;        /* messages that a send may leave torn: AF_VSOCK seqpacket */
     _Atomic bool          torn;         /* one was */
     _Atomic int           attempts, last_status, last_code;

@@ -133,7 +133,8 @@ enum {
     VIRTSOCK_OPTION_BUFFER_MAX    = 9,          /* bytes; vsock only */
     VIRTSOCK_OPTION_MESSAGE_MAX   = 10,         /* bytes that one system call may send; default 1 GiB */
     VIRTSOCK_OPTION_SOCKET_MODE   = 11,         /* permission bits of a UNIX socket that listens; default 0600 */
-    VIRTSOCK_OPTION_INTERRUPTIBLE = 12,         /* 1: a signal ends a wait with INTERRUPTED (not on Windows); default 0 */
+    VIRTSOCK_OPTION_INTERRUPTIBLE = 12,         /* 1: a signal ends a wait with INTERRUPTED (not on Windows); default 0. 2: only one
+                                                   whose handler has no SA_RESTART; untimed, a call is one system call */
     VIRTSOCK_OPTION_HYPERV_PASSTHRU  = 13,      /* 0 or 1; Windows 1607 to before 22H2 */
     VIRTSOCK_OPTION_HYPERV_SUSPEND   = 14,      /* 0 or 1: stay connected while the VM is paused; Windows 1709 */
     VIRTSOCK_OPTION_HYPERV_HIGH_VTL  = 15       /* 0 or 1; Windows 11 22H2 */

@@ -101,7 +101,7 @@ int vs_set_hyperv(virtsock_fd fd, int option, uint32_t value);
 /* Who made the other end of a UNIX socket. */
 int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 
-/* --- Data: one system call each; EINTR is taken care of -------------------------------------------------------------- */
+/* --- Data: one system call each ----------------------------------------------------------------------------------------- */
 
 /* Windows has no wait for a socket that Hyper-V's would honour: there a call is begun and waits itself, until its deadline, and is taken back
  * then (what had moved by then counts). Elsewhere a call is tried, and vs_wait tells when to try again. */
@@ -124,7 +124,7 @@ int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_
 /* One AF_VSOCK message that must not be torn: waits at most until the deadline for the room that is missing; a signal ends it only if
  * interruptible. A failure may leave a part of it queued. */
 int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool interruptible);
-bool vs_would_block(int os_code);
+bool vs_would_block(int os_code);           /* wait, then try again: after a signal, too */
 bool vs_was_interrupted(int os_code);
 
 /* --- Waiting and waking ---------------------------------------------------------------------------------------------- */

@@ -52,11 +52,8 @@ uint32_t vs_user(void)
 
 int64_t vs_send(virtsock_fd fd, const void *data, size_t size, int64_t until)
 {
-    ssize_t n;
+    ssize_t n = send((int)fd, data, size, until == VS_FOREVER ? MSG_NOSIGNAL : MSG_NOSIGNAL | VS_SEND_NOW);
 
-    do
-        n = send((int)fd, data, size, until == VS_FOREVER ? MSG_NOSIGNAL : MSG_NOSIGNAL | VS_SEND_NOW);
-    while (n < 0 && errno == EINTR);
     return n < 0 ? -(int64_t)errno : n;
 }
 
@@ -83,12 +80,7 @@ static int64_t send_slices(virtsock_fd fd, const virtsock_slice *slices, size_t 
 
 int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, size_t max, int64_t until)
 {
-    int64_t n;
-
-    do
-        n = send_slices(fd, slices, count, max, until == VS_FOREVER ? 0 : VS_SEND_NOW);
-    while (n == -EINTR);
-    return n;
+    return send_slices(fd, slices, count, max, until == VS_FOREVER ? 0 : VS_SEND_NOW);
 }
 
 /* ENOTCONN is what AF_VSOCK answers in place of an end once both sides have shut down; a break is ECONNRESET. */
@@ -99,12 +91,7 @@ static int64_t received(ssize_t n)
 
 int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, int64_t until)
 {
-    ssize_t n;
-
-    do
-        n = recv((int)fd, buf, cap, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    return received(n);
+    return received(recv((int)fd, buf, cap, until == VS_FOREVER ? 0 : MSG_DONTWAIT));
 }
 
 int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until)
@@ -116,9 +103,7 @@ int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_
     memset(&message, 0, sizeof message);
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
-    do
-        n = recvmsg((int)fd, &message, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    n = recvmsg((int)fd, &message, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
     *cut = n >= 0 && (message.msg_flags & MSG_TRUNC) != 0;
     return received(n);
 }
@@ -149,7 +134,7 @@ int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t coun
 
 bool vs_would_block(int os_code)
 {
-    return os_code == EAGAIN || os_code == EWOULDBLOCK;
+    return os_code == EAGAIN || os_code == EWOULDBLOCK || os_code == EINTR;
 }
 
 bool vs_was_interrupted(int os_code)

@@ -126,11 +126,14 @@ bool vs_nobody_listens(int os_code)
 
 int vs_connect_result(virtsock_fd fd, struct vs_pending *pending)
 {
-    struct pollfd p = { (int)fd, POLLOUT, 0 };
-    int           code = 0;
-    socklen_t     length = sizeof code;
+    union any_address peer;
+    struct pollfd     p = { (int)fd, POLLOUT, 0 };
+    socklen_t         size = sizeof peer, length = sizeof(int);
+    int               code = 0;
 
     (void)pending;
+    if (getpeername((int)fd, &peer.any, &size) == 0)
+        return 0;
     if (poll(&p, 1, 0) <= 0)
         return VS_PENDING;
     return getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &code, &length) != 0 ? errno : code;

@@ -73,8 +73,11 @@ const struct vs_transport *vs_transport_for(const virtsock_address *address, con
 
 virtsock_status vs_ask(struct vs_attempt *a, size_t size, struct vs_cause *why)
 {
-    int64_t n = vs_send(a->fd, a->line, size, 0);
+    int64_t n;
 
+    do
+        n = vs_send(a->fd, a->line, size, 0);
+    while (vs_was_interrupted((int)-n));
     if (n == (int64_t)size)
         return VIRTSOCK_OK;
     if (n >= 0 || vs_would_block((int)-n))

@@ -161,6 +161,7 @@ TEST(interruptible_waits_end_with_a_signal)
     virtsock_listener *l;
     virtsock_stream   *s[2], *t;
     virtsock_error     e = { 0 };
+    static char        large[8 << 20];
     size_t             n;
     char               b[4];
 
@@ -176,7 +177,17 @@ TEST(interruptible_waits_end_with_a_signal)
         CHECK_STATUS(virtsock_connect(&t, nobody, o, &e), VIRTSOCK_E_INTERRUPTED, e);
         storm(false, restart);
     }
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_INTERRUPTIBLE, 2, &e), e);
+    test_pair(s, o);
     storm(true, false);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, 4, &n, -1, &e), VIRTSOCK_E_INTERRUPTED, e);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, 4, &n, 60000, &e), VIRTSOCK_E_INTERRUPTED, e);
+    if (!test_is_seqpacket())
+        CHECK_STATUS(virtsock_stream_send_all(s[0], large, sizeof large, &n, -1, &e), VIRTSOCK_E_INTERRUPTED, e);
+    CHECK(n < sizeof large);
+    CHECK_STATUS(virtsock_connect(&t, nobody, o, &e), VIRTSOCK_E_INTERRUPTED, e);
     CHECK_STATUS(virtsock_stream_close(s[0], 20000, &e), VIRTSOCK_E_INTERRUPTED, e);
     CHECK(virtsock_stream_fd(s[0]) == -1);                      /* closed all the same */
     storm(false, false);

@@ -187,6 +187,29 @@ SCENARIO(interruptible_waits)
     virtsock_options_free(o);
 }
 
+/* Where an untimed call is one system call, that one. */
+SCENARIO(interruptible_calls)
+{
+    virtsock_options *o = virtsock_options_new();
+    struct talk       t;
+    size_t            n;
+    char              b;
+
+    if (o == NULL)
+        o = virtsock_options_new();
+    fault_here();
+    TRY("set", VIRTSOCK_OK, virtsock_options_set(o, VIRTSOCK_OPTION_INTERRUPTIBLE, 2, &e));
+    talk_listen(&t, NULL);
+    TRY("connect interruptible", VIRTSOCK_OK, virtsock_connect(&t.client, t.address, o, &e));
+    CHECK(talk_hello(t.client, NULL));
+    talk_accept(&t, "accept");
+    CHECK(talk_hello(t.server, NULL));
+    TRY("recv untimed", VIRTSOCK_OK, virtsock_stream_recv(t.client, &b, 1, &n, -1, &e));
+    TRY("send untimed", VIRTSOCK_OK, virtsock_stream_send(t.client, "!", 1, &n, -1, &e));
+    talk_end(&t);
+    virtsock_options_free(o);
+}
+
 SCENARIO(detach_and_adopt)
 {
     virtsock_fd fd;

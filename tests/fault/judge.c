@@ -26,6 +26,9 @@ static const struct row {
     { ANY, "write", 0, SAME },
     { "recv interruptible", "poll", EINTR, OF(INTERRUPTED) },
     { "connect interruptible", "poll", EINTR, OF(INTERRUPTED) },
+    { "recv untimed", "recv", EINTR, OF(INTERRUPTED) },
+    { "recv untimed", "recvmsg", EINTR, OF(INTERRUPTED) },
+    { "send untimed", "send", EINTR, OF(INTERRUPTED) },
     { ANY, ANY, EINTR, SAME },
 
     /* Resources. */
