@@ -21,7 +21,7 @@ CID = 60
 GUEST_PORT, HOST_PORT, BULK_PORT = 1024, 1025, 1026
 DEADLINE = 90               # seconds, for what takes a boot
 AT_ONCE = 5                 # seconds, for what takes none; the emulated host is slow
-ECHO = f"virtsock cat -l --echo vsock://:{GUEST_PORT}"
+ECHO = f"virtsock cat -v -l --echo vsock://:{GUEST_PORT}"
 SINK = f"virtsock cat -l vsock://:{GUEST_PORT} </dev/console >/dev/null"
 CALL = f"virtsock cat --wait forever vsock://2:{HOST_PORT} </dev/zero >/dev/null"
 
@@ -171,7 +171,7 @@ print(json.dumps({"blocks": number, "times": times, "sent": sent.hexdigest()}))
 
 def test_stopped_past_a_deadline_and_continued(place):
     """A receive and a send end at their own time; no byte is lost, and none is there twice, when the guest goes on."""
-    place.guest.start(f"virtsock cat -l vsock://:{BULK_PORT} </dev/null | sha256sum & {ECHO}")
+    place.guest.start(f"virtsock cat -v -l vsock://:{BULK_PORT} </dev/null | sha256sum & {ECHO}")
     with place.script(STOPS) as job:
         job.expect("flowing", DEADLINE)
         place.guest.qemu.signal("STOP")
