@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Builds virtsock.native: the core's sources and the wrapper that SWIG makes, in one module of the stable ABI.
+"""Builds two modules of the stable ABI, each with the core in it: virtsock.native, the wrapper that SWIG makes, and virtsock._command, the
+command of tools/, which programs that import virtsock never load.
 
 In a checkout SWIG runs, into build/. An sdist carries the wrapper and builds without SWIG.
 """
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -20,6 +22,7 @@ from setuptools.command.sdist import sdist
 
 IN_SDIST = Path("PKG-INFO").is_file()
 WRAPPER = Path("swig/generated/native_wrap.c" if IN_SDIST else "build/swig/native_wrap.c")
+SWIG = "swig>=4.4.1,<4.6"
 LIMITED = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
@@ -36,11 +39,30 @@ def core_sources() -> list[str]:
     return [f"core/{file}" for where, file in rows if ours & set(where.split(","))]
 
 
+def command_sources() -> list[str]:
+    strangers = "posix" if os.name == "nt" else "windows"
+    tools = [str(file) for file in sorted(Path("tools").glob("*.c")) if not file.stem.endswith(strangers)]
+    return ["bindings/python/command.c", *tools]
+
+
+def extension(name: str, sources: list[str], depends: Iterable[Path], macros: Sequence[tuple[str, str | None]] = ()) -> Extension:
+    return Extension(
+        name,
+        sources=[*sources, *core_sources()],
+        depends=["core/sources.txt", *map(str, [*Path("core").rglob("*.h"), *depends])],
+        include_dirs=["core/include", "core"],
+        define_macros=[("VIRTSOCK_STATIC", None), *([("Py_LIMITED_API", "0x030b0000")] if LIMITED else []), *macros],
+        extra_compile_args=[] if os.name == "nt" else ["-O3", "-fno-plt", "-fvisibility=hidden"],
+        libraries=["ws2_32", "advapi32"] if os.name == "nt" else ["pthread"],
+        py_limited_api=LIMITED,
+    )
+
+
 def find_swig() -> str:
     places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     swig = os.environ.get("VIRTSOCK_SWIG") or shutil.which("swig", path=places)
     if swig is None:
-        sys.exit("SWIG 4.4.1 or later is needed to build from a checkout: pip install 'swig>=4.4.1,<4.6'")
+        sys.exit(f"SWIG 4.4.1 or later is needed to build from a checkout: pip install '{SWIG}'")
     found = re.search(r"Version (\d+)\.(\d+)\.(\d+)", subprocess.check_output([swig, "-version"], text=True))
     if found is None or tuple(map(int, found.groups())) < (4, 4, 1):
         sys.exit(f"{swig} is older than 4.4.1, the first whose code is right for the stable ABI of all Pythons")
@@ -59,6 +81,12 @@ class BuildExt(build_ext):
             run_swig(WRAPPER)
         super().run()
 
+    def build_extensions(self) -> None:
+        if os.name != "nt" and "Free Software" in subprocess.check_output([*self.compiler.compiler_so, "--version"], text=True):
+            for one in self.extensions:
+                one.extra_compile_args += ["-flto"]  # GCC has with it all that this takes
+        super().build_extensions()
+
 
 class Sdist(sdist):
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
@@ -69,18 +97,11 @@ class Sdist(sdist):
 
 setup(
     version=version(),
+    setup_requires=[] if IN_SDIST or "VIRTSOCK_SWIG" in os.environ else [SWIG],
     cmdclass={"build_ext": BuildExt, "sdist": Sdist},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED else {},
     ext_modules=[
-        Extension(
-            "virtsock.native",
-            sources=[str(WRAPPER), *core_sources()],
-            depends=[*map(str, Path("core").rglob("*.h")), "core/sources.txt", "swig/python_fast.c"],
-            include_dirs=["core/include", "core"],
-            define_macros=[("VIRTSOCK_STATIC", None), *([("Py_LIMITED_API", "0x030b0000")] if LIMITED else [])],
-            extra_compile_args=[] if os.name == "nt" else ["-fvisibility=hidden"],
-            libraries=["ws2_32", "advapi32"] if os.name == "nt" else [],
-            py_limited_api=LIMITED,
-        )
+        extension("virtsock.native", [str(WRAPPER)], Path("swig").glob("python*")),
+        extension("virtsock._command", command_sources(), Path("tools").glob("*.h"), [("main", "virtsock_main")]),
     ],
 )

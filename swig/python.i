@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
  * Types as Python has them. Handles are bare objects that the collector frees: virtsock/_stream.py and _address.py wrap them, no class is
- * generated. A failure raises; results are returned. What is more than a type's rule stands in python_fast.c.
+ * generated. A failure raises; results are returned. What is more than a type's rule stands in python_support.c.
  */
 
 %begin %{
 #define SWIG_TYPE_TABLE virtsock
 %}
 
-%insert("header") "python_fast.c"
-
-%ignore virtsock_stream_send;           /* python_fast.c has these under the same names */
-%ignore virtsock_stream_recv;
+%insert("header") "python_support.c"
+%insert("header") "python_stream.c"
 
 %init %{
   if (own(m, SWIGTYPE_p_virtsock_address, "delete_address") != 0 || own(m, SWIGTYPE_p_virtsock_options, "delete_options") != 0 ||
       own(m, SWIGTYPE_p_virtsock_stream, "delete_stream") != 0 || own(m, SWIGTYPE_p_virtsock_listener, "delete_listener") != 0 ||
-      PyModule_AddFunctions(m, fast_functions) != 0)
+      PyModule_AddFunctions(m, functions) != 0 || add_types(m) != 0)
     return -1;
 %}
 
@@ -110,7 +108,9 @@
   $1 = view.buf;
   $2 = (size_t)view.len;
 }
-%typemap(freearg) (const void *data, size_t size), (void *buf, size_t size) "PyBuffer_Release(&view$argnum);"
+%apply (void *buf, size_t size) { (void *buf, size_t cap) }
+%typemap(freearg) (const void *data, size_t size), (void *buf, size_t size), (void *buf, size_t cap)
+    "PyBuffer_Release(&view$argnum);"
 
 %typemap(in) (const virtsock_slice *slices, size_t count) (struct pieces pieces = { 0 }) {
   if (!pin_all($input, &pieces))
@@ -167,6 +167,8 @@
 
 /* Waiting: without the GIL, and through signals. */
 
+%exception virtsock_stream_send { result = move_bytes(SEND, arg1, arg2, arg3, arg4, arg5, arg6); }
+%exception virtsock_stream_recv { result = move_bytes(RECV, arg1, arg2, arg3, arg4, arg5, arg6); }
 %exception virtsock_stream_send_all { result = move_bytes(SEND_ALL, arg1, arg2, arg3, arg4, arg5, arg6); }
 %exception virtsock_stream_recv_exact { result = move_bytes(RECV_EXACT, arg1, arg2, arg3, arg4, arg5, arg6); }
 %exception virtsock_stream_sendv { result = move_bytes(SENDV, arg1, arg2, arg3, arg4, arg5, arg6); }

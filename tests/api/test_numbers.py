@@ -13,6 +13,18 @@ REASONS = {
     ("050_frames", "lua"): "functions of the core that no binding has",
     ("110_causes", "python"): "the core's table of codes; what comes of them is in 100_errors",
     ("110_causes", "lua"): "the core's table of codes; what comes of them is in 100_errors",
+    ("710_testing", "c"): "the fake hypervisor is in Python; for others there is `virtsock mux`",
+    ("710_testing", "lua"): "the fake hypervisor is in Python; for others there is `virtsock mux`",
+    ("750_endurance", "c"): "what the core keeps and loses is in 500_lifetimes, 900_threads and tests/fault",
+    ("750_endurance", "lua"): "what its collector does is in 500_lifetimes",
+    ("700_aio", "c"): "asyncio is Python's",
+    ("700_aio", "lua"): "asyncio is Python's",
+    ("720_others", "c"): "Python's own libraries, and its packages",
+    ("720_others", "lua"): "Python's own libraries, and its packages",
+    ("730_dask", "c"): "an engine of Python's",
+    ("730_dask", "lua"): "an engine of Python's",
+    ("740_command", "c"): "tests/test_tools.py has the C program",
+    ("740_command", "lua"): "pip alone installs the command in a language's own way",
 }
 
 

@@ -17,6 +17,8 @@ from .tree import PYTHON, ROOT, VERSION, core_files, exported, project_files, ru
 pytestmark = pytest.mark.slow
 
 HOOK = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
+ASK = "from setuptools import build_meta; print(build_meta.get_requires_for_build_wheel())"
+MODULES = ("native", "_command")
 TELL = "import virtsock; print(virtsock.version(), virtsock.Address('vsock://host:1024'))"
 
 
@@ -57,7 +59,8 @@ def wheel(sdist, tmp_path_factory):
         if installed.name.startswith(("setuptools", "_distutils_hack")):
             (folder / "tools" / installed.name).symlink_to(installed)
     swig = script(folder / "swig", 'echo "SWIG must not run" >&2; exit 1')
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(folder / "tools"), "VIRTSOCK_SWIG": str(swig)}
+    path = f"{folder}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "tools"), "VIRTSOCK_SWIG": str(swig)}
     run(python, "-c", HOOK, "build_wheel", folder, cwd=sdist, env=environment)
     return folder
 
@@ -66,9 +69,16 @@ def test_the_sdist_has_all_that_a_build_needs(sdist):
     wrapper = sdist / "swig" / "generated" / "native_wrap.c"
     assert "PyInit_native" in wrapper.read_text()
     assert {file.relative_to(sdist / "core") for file in (sdist / "core").rglob("*.[ch]")} == set(core_files())
+    assert {file.name for file in (sdist / "tools").iterdir()} == {file.name for file in (ROOT / "tools").glob("*.[ch]")}
     for file in "LICENSE", "PKG-INFO", "pyproject.toml", "setup.py", "core/sources.txt":
         assert (sdist / file).is_file()
     assert not (sdist / "build").exists()
+
+
+def test_a_checkout_asks_for_swig_and_an_sdist_does_not(checkout, sdist):
+    """On many systems there is no SWIG that pip could fetch."""
+    asked = {place: run(sys.executable, "-c", ASK, cwd=place) for place in (checkout, sdist)}
+    assert "swig" in asked[checkout] and "swig" not in asked[sdist]
 
 
 def test_the_checkout_has_no_wrapper(checkout):
@@ -82,20 +92,22 @@ def test_there_is_one_wheel(wheel):
     assert re.fullmatch(rf"virtsock-{re.escape(VERSION)}-cp311-abi3-\w+\.whl", files[0].name)
 
 
-def test_the_wheel_has_the_layer_its_types_and_one_symbol(wheel):
+def test_the_wheel_has_the_layer_its_types_and_two_modules_of_one_symbol(wheel):
     with zipfile.ZipFile(next(wheel.glob("*.whl"))) as packed:
         names = {name for name in packed.namelist() if name.startswith("virtsock/")}
-        assert names == {f"virtsock/{file.name}" for file in PYTHON.iterdir() if file.is_file()} | {"virtsock/native.abi3.so"}
+        files = {file.name for file in PYTHON.iterdir() if file.is_file()} | {f"{name}.abi3.so" for name in MODULES}
+        assert names == {f"virtsock/{file}" for file in files}
         assert {"virtsock/py.typed", "virtsock/native.pyi"} <= names
         assert any(name.endswith("/LICENSE") for name in packed.namelist())
-        native = packed.extract("virtsock/native.abi3.so", wheel)
-    assert exported(native) == [("PyInit_native", "")]
+        modules = {name: packed.extract(f"virtsock/{name}.abi3.so", wheel) for name in MODULES}
+    assert {name: exported(file) for name, file in modules.items()} == {name: [(f"PyInit_{name}", "")] for name in MODULES}
 
 
 def test_the_wheel_works(wheel, tmp_path):
     python = fresh_venv(tmp_path / "venv", "--without-pip")
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", *wheel.glob("*.whl"))
     assert run(python, "-c", TELL, cwd=tmp_path) == f"{VERSION} vsock://2:1024\n"
+    assert run(python.with_name("virtsock"), "--version", cwd=tmp_path) == f"virtsock {VERSION}\n"
 
 
 def test_pip_install_needs_nothing_else(checkout, tmp_path):

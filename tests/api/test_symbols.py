@@ -32,7 +32,8 @@ UNBOUND = {
 ADDED = {
     "python": {
         "set_error_maker": "the one place where a failure becomes an exception",
-        "stream_recv_into": "recv into the caller's buffer; stream_recv makes bytes",
+        "milliseconds": "seconds as the core wants them, rounded up",
+        **dict.fromkeys(("Timed", "StreamBase", "ListenerBase"), "what Stream and Listener inherit: methods with no Python frame"),
     },
     "lua": {
         "stream_send_part": "LuaSocket's send(data, i, j) without a copy",

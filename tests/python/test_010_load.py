@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import virtsock
 from virtsock import native
 
@@ -34,6 +36,15 @@ def test_every_public_name_is_there() -> None:
     for name in virtsock.__all__:
         assert getattr(virtsock, name) is not None
     assert not hasattr(virtsock, "nonesuch")
+
+
+@pytest.mark.parametrize("name", ["Address", "Listener", "Stream"])
+def test_every_method_is_told(name: str) -> None:
+    """Those in C as well: what it does, and what it takes."""
+    kind = getattr(virtsock, name)
+    for method in (one for one in dir(kind) if not one.startswith("_") and callable(getattr(kind, one))):
+        assert len(getattr(kind, method).__doc__) > 10, method
+        assert "args" not in str(inspect.signature(getattr(kind, method)))
 
 
 def test_no_proxy_and_no_destructor_is_reachable() -> None:

@@ -66,8 +66,14 @@ def test_value_semantics() -> None:
     a, b, c = Address("vsock://3:80"), Address("VSOCK://0x3:80"), Address("vsock://3:81")
     assert a == b and hash(a) == hash(b) and a != c and a != "vsock://3:80"
     assert len({a, b, c}) == 2
+    assert sorted([c, a]) == [a, c] and a < c and a <= b and c > a and c >= a and not a < b
+    for compare in (lambda: a < "vsock://4:80", lambda: a <= "vsock://4:80"):
+        with pytest.raises(TypeError):
+            compare()
     assert repr(a) == "Address('vsock://3:80')"
     assert pickle.loads(pickle.dumps(a)) == copy.deepcopy(a) == a
+    a.__init__("vsock://9:9")  # type: ignore[misc]
+    assert str(a) == "vsock://3:80" and a.cid == 3
     with pytest.raises(AttributeError):
         a.port = 5  # type: ignore[misc]
     with pytest.raises(AttributeError):

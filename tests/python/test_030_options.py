@@ -10,7 +10,7 @@ import pytest
 import virtsock
 from conftest import IS_UNIX, fails_with, unix_only
 from virtsock import Status, native
-from virtsock._stream import milliseconds
+from virtsock.native import milliseconds
 
 
 def test_options_are_numbers_with_ranges() -> None:
@@ -43,12 +43,15 @@ def test_times_are_seconds_rounded_up() -> None:
 
 def test_a_bad_option_fails_before_anything_is_done(address) -> None:
     where = address()
-    for wrong in ({"backlog": 0}, {"linger": -1}, {"timeout": -1}, {"allow": ["nonsense"]}, {"allow": "9-3"}, {"mode": -1}):
+    for wrong in ({"backlog": 0}, {"linger": -1}, {"timeout": -1}, {"allow": ["nonsense"]}, {"allow": "9-3"}, {"socket_mode": -1}):
         with pytest.raises(ValueError):
             virtsock.listen(where, **wrong)
     for wrong in ({"wait": -1}, {"timeout": math.nan}, {"connect_timeout": -5}, {"message_max": 0}):
         with pytest.raises(ValueError):
             virtsock.connect(where, **wrong)
+    with pytest.raises(ValueError):
+        virtsock.resolve(where, connect_timeout=-1)
+    assert virtsock.resolve(where, connect_timeout=math.inf) == where
     for wrong in ({"backlog": "5"}, {"backlog": 1.5}, {"allow": [None]}, {"allow": 5}, {"timeout": "1"}):
         with pytest.raises(TypeError):
             virtsock.listen(where, **wrong)

@@ -99,7 +99,7 @@ def test_none_is_never_a_crash() -> None:
     functions = {name: getattr(native, name) for name in dir(native) if callable(getattr(native, name)) and not name.startswith("__")}
     assert len(functions) > 40
     for name, function in functions.items():
-        if name in ("options_new", "version", "local_cid"):
+        if name in ("options_new", "version", "local_cid", "milliseconds"):
             continue
         for count in range(1, 5):
             with pytest.raises(TypeError):
@@ -110,13 +110,17 @@ def test_a_handle_of_another_kind(pair, listener) -> None:
     client, _ = pair
     for wrong in (listener._handle, client, listener, object(), 5, "x", native.options_new()):
         with pytest.raises(TypeError):
-            native.stream_recv(wrong, 1, 0)
+            native.stream_recv(wrong, bytearray(1), 0)
         with pytest.raises(TypeError):
             native.stream_fd(wrong)
         with pytest.raises(TypeError):
             native.connect(wrong, None)
+        with pytest.raises(TypeError):
+            virtsock.Stream(wrong)
     with pytest.raises(TypeError):
         native.accept(client._handle, 0)
+    with pytest.raises(TypeError):
+        virtsock.Listener(client._handle)
 
 
 def test_wrong_arguments(pair) -> None:
@@ -124,6 +128,9 @@ def test_wrong_arguments(pair) -> None:
     for arguments in ((), (1, 2), (b"x", 1)):
         with pytest.raises(TypeError):
             client.recv(*arguments)
+    for arguments, named in (((), {}), ((bytearray(1), 1, 2), {}), ((bytearray(1),), {"size": 1}), ((bytearray(1), 1), {"nbytes": 1})):
+        with pytest.raises(TypeError):
+            client.recv_into(*arguments, **named)
     for size in (None, "1", 1.0, b"1", True):
         with pytest.raises(TypeError):
             client.recv(size)  # type: ignore[arg-type]
@@ -136,7 +143,7 @@ def test_wrong_arguments(pair) -> None:
         client.shutdown(7)
     for timeout in (-2, 2**31):
         with pytest.raises(OverflowError):
-            native.stream_recv(client._handle, 1, timeout)
+            native.stream_recv(client._handle, bytearray(1), timeout)
 
 
 def test_errors_leak_nothing(address) -> None:

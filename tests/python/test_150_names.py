@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import virtsock
-from virtsock import Address, Status, native
+from virtsock import Address, Status
 
 NAMES = Path(__file__).parents[1] / "vectors/names.tsv"
 SERVICE = "00000050-facb-11e6-bd58-64006a7986d3"
@@ -48,7 +48,7 @@ def test_no_name(name: bytes, text: str) -> None:
 @pytest.mark.parametrize("text", ["hvsock://My%20VM/80", "hvsock://wsl/80"])
 def test_names_are_looked_up_on_windows(text: str) -> None:
     with pytest.raises(virtsock.Error, match="virtsock resolve") as caught:
-        virtsock.resolve(text)
+        virtsock.resolve(text, connect_timeout=1)
     assert caught.value.status == Status.UNSUPPORTED
     with pytest.raises(virtsock.Error) as caught:
         virtsock.connect(text)
@@ -57,7 +57,7 @@ def test_names_are_looked_up_on_windows(text: str) -> None:
 
 @pytest.mark.parametrize("service", ["", "x", "5000x", "-1", "2147483648", "any", SERVICE[:-1], " 80", "80/x"])
 def test_a_service_is_a_guid_or_a_port(service: str) -> None:
-    for call in (lambda: native.service_register(service, "name"), lambda: native.service_unregister(service)):
+    for call in (lambda: virtsock.service_register(service, "name"), lambda: virtsock.service_unregister(service)):
         with pytest.raises(virtsock.Error) as caught:
             call()
         assert caught.value.status == Status.INVALID
@@ -66,7 +66,7 @@ def test_a_service_is_a_guid_or_a_port(service: str) -> None:
 @pytest.mark.parametrize("name", ["", "a\nb", "\x7f", "x" * 256, "ö" * 128])
 def test_the_name_of_a_service_is_text(name: str) -> None:
     with pytest.raises(virtsock.Error) as caught:
-        native.service_register("80", name)
+        virtsock.service_register(80, name)
     assert caught.value.status == Status.INVALID
 
 
@@ -74,5 +74,7 @@ def test_the_name_of_a_service_is_text(name: str) -> None:
 def test_services_are_registered_on_windows() -> None:
     for name in ("x", "x" * 255, "ö" * 127):
         with pytest.raises(virtsock.Error) as caught:
-            native.service_register("80", name)
+            virtsock.service_register(80, name)
         assert caught.value.status == Status.UNSUPPORTED
+    with pytest.raises(OverflowError):
+        virtsock.service_register(2**32, "name")

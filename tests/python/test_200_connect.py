@@ -71,6 +71,32 @@ def test_wait_that_nobody_answers(address) -> None:
     assert caught.value.attempts > 1 and caught.value.status == Status.TIMEOUT and caught.value.errno > 0
 
 
+def test_wait(address) -> None:
+    where = address()
+    made = []
+
+    def late() -> None:
+        time.sleep(0.2)
+        made.append(virtsock.listen(where, timeout=5))
+
+    with running(late):
+        assert virtsock.wait(where) is None
+    with made[0] as listener, listener.accept() as server:
+        assert server.recv(1) == b""
+        virtsock.wait(str(where), 0)
+
+
+def test_wait_gives_up(address) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        virtsock.wait(address(), 0.2)
+    assert 0.2 <= time.monotonic() - begun < 3
+    with pytest.raises(ConnectionRefusedError):
+        virtsock.wait(address(), 0)
+    with fails_with(Status.UNSUPPORTED):
+        virtsock.wait("vsock://3:80?type=dgram")
+
+
 @unix_only
 def test_the_socket_file(address) -> None:
     where = address()
@@ -79,7 +105,7 @@ def test_the_socket_file(address) -> None:
         with virtsock.listen(where) as listener:
             assert stat.S_IMODE(os.stat(where.path).st_mode) == 0o600
         assert not os.path.exists(where.path) and listener.fileno() == -1
-        with virtsock.listen(where, mode=0o666):
+        with virtsock.listen(where, socket_mode=0o666):
             assert stat.S_IMODE(os.stat(where.path).st_mode) == 0o666
     finally:
         os.umask(before)

@@ -100,7 +100,7 @@ def test_mux_service(tmp_path) -> None:
 ])
 def test_where_a_guest_comes_to(tmp_path, address, file) -> None:
     where = virtsock.Address(address.format(tmp_path))
-    with virtsock.listen(where, timeout=5, mode=0o660) as listener:
+    with virtsock.listen(where, timeout=5, socket_mode=0o660) as listener:
         assert listener.address == where
         assert stat.S_IMODE((tmp_path / file).stat().st_mode) == 0o660
         with socket.socket(socket.AF_UNIX) as guest:

@@ -31,8 +31,10 @@ def test_recv_into(pair) -> None:
     assert server.recv_into(memoryview(buffer)[4:6]) == 2 and buffer == b"abc.12.."
     client.send(b"xy" if IS_STREAM else b"x")
     assert server.recv_into(buffer, 1) == 1 and buffer == b"xbc.12.."
+    client.send(b"z")
     if IS_STREAM:
-        assert server.recv(10) == b"y"
+        assert server.recv_into(buffer, nbytes=1) == 1 and buffer == b"ybc.12.."
+    assert server.recv_into(buffer, nbytes=0) == 1 and buffer == b"zbc.12.."
     numbers = array.array("H", [0, 0])
     client.send(b"\x01\0\x02\0")
     assert server.recv_into(numbers) == 4 and numbers.tobytes() == b"\x01\0\x02\0"
@@ -69,7 +71,7 @@ def test_nothing_is_left_pinned(pair) -> None:
     with pytest.raises(TypeError):
         client.sendmsg([buffer, "no"])
     with pytest.raises(TypeError):
-        native.stream_recv_into(client._handle, buffer, "no")
+        native.stream_recv(client._handle, buffer, "no")
     with pytest.raises(TypeError):
         native.stream_send(client._handle, buffer, None)
     client.setblocking(False)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 import virtsock
-from conftest import IS_UNIX, SLOW, handler, interrupted_within, running, stream_only, unix_only
+from conftest import IS_STREAM, IS_UNIX, SLOW, handler, interrupted_within, running, stream_only, unix_only
 from virtsock import native
 
 FULL = bytes(60000)
@@ -171,14 +171,31 @@ import os, signal, sys, threading, time, virtsock
 where = virtsock.Address(sys.argv[1])
 what = sys.argv[2]
 listener = virtsock.listen(where, backlog=1)
-if what == "recv":
-    client = virtsock.connect(where)
-    call = lambda: client.recv(1)
-elif what == "accept":
+def again(send):
+    while True:
+        send(bytes(50000))
+if what == "accept":
     call = listener.accept
-else:
+elif what == "connect":
     keep = [virtsock.connect(where) for _ in range(2)]
     call = lambda: virtsock.connect(where)
+elif what == "wait":
+    call = lambda: virtsock.wait("x?".join(sys.argv[1].split("?")) if "?" in sys.argv[1] else sys.argv[1] + "x")
+else:
+    client = virtsock.connect(where)
+    call = {
+        "recv": lambda: client.recv(1),
+        "recv, large": lambda: client.recv(1000000),
+        "recv, timed": lambda: client.settimeout(20) or client.recv(1),
+        "recv_into": lambda: client.recv_into(bytearray(1)),
+        "recv_exact": lambda: client.recv_exact(5),
+        "file": lambda: client.makefile("rb").read(),
+        "send": lambda: again(client.send),
+        "sendall": lambda: client.sendall(bytes(1 << 25)),
+        "sendmsg": lambda: again(lambda data: client.sendmsg([data])),
+        "finish": client.finish,
+        "close": virtsock.connect(where, linger=20).close,
+    }[what]
 def fire():
     time.sleep(0.3)
     sent.append(time.monotonic())
@@ -192,7 +209,13 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("what", ["recv", "accept", *(["connect"] if IS_UNIX else [])])
+OF_STREAMS = ["recv_exact", "file", "sendall"] if IS_STREAM else []
+OF_UNIX = ["connect", "wait"] if IS_UNIX else []
+
+
+@pytest.mark.parametrize(
+    "what", ["recv", "recv, large", "recv, timed", "recv_into", "send", "sendmsg", "finish", "close", "accept", *OF_STREAMS, *OF_UNIX]
+)
 def test_ctrl_c(address, what: str) -> None:
     done = subprocess.run([sys.executable, "-c", CTRL_C, str(address()), what], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stderr

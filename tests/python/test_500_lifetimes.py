@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import os
+import pickle
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tracemalloc
 import warnings
 import weakref
+from types import MethodType
 
 import pytest
 import virtsock
@@ -76,6 +80,40 @@ def test_values_outlive_what_gave_them(listener) -> None:
     del client
     gc.collect()
     assert reference() is None and peer == listener.address and peer.scheme in str(peer)
+
+
+def test_what_a_stream_is_no_value(pair, listener) -> None:
+    client, _ = pair
+    for thing in (client, listener):
+        for call in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="cannot pickle"):
+                call(thing)
+        with pytest.raises(AttributeError):
+            thing._handle = None
+        with pytest.raises(AttributeError):
+            thing.colour = "red"
+
+
+class Mine(virtsock.Stream):
+    """Of a user, with attributes: in cycles, too."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.me = self
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_subclasses() -> None:
+    gc.collect()
+    before = open_descriptors()
+    one, other = socket.socketpair()
+    mine = Mine.from_socket(one)
+    reference = weakref.ref(mine)
+    assert mine.send(b"x") == 1 and other.recv(5) == b"x" and mine.me is mine and isinstance(mine.to_socket, MethodType)
+    del mine
+    gc.collect()
+    assert reference() is None and other.recv(1) == b""
+    other.close()
+    assert open_descriptors() == before
 
 
 def test_nothing_leaks(listener) -> None:

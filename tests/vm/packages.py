@@ -28,9 +28,9 @@ def unpack_unstable(name, folder):
         unpack(name, folder, options)
 
 
-def unpack_source(name, folder):
-    """What its authors have published: the source package's archive without Debian's changes, from this machine's release."""
-    release = min(tool("apt-get", "indextargets", "--format", "$(RELEASE)", *MAIN).decode().split(), key=len)
+def unpack_source(name, folder, release=None):
+    """What its authors have published: the source package's archive without Debian's changes. None: of this machine's release."""
+    release = release or min(tool("apt-get", "indextargets", "--format", "$(RELEASE)", *MAIN).decode().split(), key=len)
     with apart(f"deb-src {mirror()} {release} main") as options, tempfile.TemporaryDirectory(dir=folder.parent) as work:
         try:
             tool("apt-get", *options, "source", "--tar-only", "--only-source", name, cwd=work)
@@ -55,7 +55,8 @@ def apart(source):
         sources.write_text(f"{source}\n")
         options = [option for setting in (
             f"Dir::Etc::sourcelist={sources}", f"Dir::Etc::sourceparts={work}/none", f"Dir::State::lists={work}/lists",
-            f"Dir::Cache={work}", "Acquire::Languages=none", "APT::Sandbox::User=root") for option in ("-o", setting)]
+            f"Dir::Cache={work}", "Acquire::Languages=none", "Acquire::Check-Valid-Until=false",        # a mirror that lags will do
+            "APT::Sandbox::User=root") for option in ("-o", setting)]
         try:
             tool("apt-get", *options, "update", timeout=90)
         except LabError as error:

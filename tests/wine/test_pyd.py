@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The Python module for Windows, compiled and linked: its calls have the types that Python's headers have for Windows, and python3.dll has
-all that it imports. No Python for Windows runs here, so nothing more is known."""
+"""The Python modules for Windows, compiled and linked: their calls have the types that Python's headers have for Windows, and python3.dll
+has all that they import. No Python for Windows runs here, so nothing more is known."""
 
 import re
 import shutil
@@ -40,22 +40,43 @@ def headers(request):
 
 
 @pytest.fixture(scope="module")
-def wrapper(headers, tmp_path_factory):
-    """SWIG's wrapper, with python_fast.c in it, as an object."""
+def compiled(headers, tmp_path_factory):
+    """compiled(source, ...): their objects."""
     folder = tmp_path_factory.mktemp("pyd")
-    printed(BUILD / "venv/bin/swig", "-python", "-noproxy", "-Wall", "-Werror", f"-I{ROOT}/swig", f"-I{ROOT}/core/include", "-outdir", folder,
-        "-o", folder / "native_wrap.c", ROOT / "swig/virtsock.i")
-    printed(f"{TRIPLE}-gcc", *FLAGS, f"-I{headers}/Include", f"-I{headers}/PC", f"-I{ROOT}/core/include", f"-I{ROOT}/swig", "-c",
-        folder / "native_wrap.c", "-o", folder / "native_wrap.o")
-    return folder / "native_wrap.o"
+    places = [f"-I{place}" for place in (headers / "Include", headers / "PC", ROOT / "core/include", ROOT / "core", ROOT / "swig")]
+
+    def compile_all(*files, flags=()):
+        printed(f"{TRIPLE}-gcc", *FLAGS, *flags, *places, "-c", *files, cwd=folder)
+        return [folder / f"{file.stem}.o" for file in files]
+
+    return compile_all
 
 
-@pytest.fixture(scope="module")
-def wanted(wrapper):
-    """Names that Python must have."""
-    names = re.findall(r"^ *U (?:__imp_)?(_?Py\w+)$", printed(f"{TRIPLE}-nm", wrapper), re.MULTILINE)
-    assert len(names) > 40
-    return set(names)
+def native(compiled, folder):
+    """SWIG's wrapper, with python_support.c and python_stream.c in it."""
+    source = folder / "native_wrap.c"
+    printed(BUILD / "venv/bin/swig", "-python", "-noproxy", "-Wall", "-Werror", f"-I{ROOT}/swig", f"-I{ROOT}/core/include",
+        "-outdir", folder, "-o", source, ROOT / "swig/virtsock.i")
+    return compiled(source)
+
+
+def command(compiled, folder):
+    """The command, as setup.py compiles it on Windows."""
+    tools = [file for file in sorted((ROOT / "tools").glob("*.c")) if not file.stem.endswith("posix")]
+    return compiled(ROOT / "bindings/python/command.c", *tools, flags=["-Dmain=virtsock_main"])
+
+
+MODULES = {"native": (native, 40), "_command": (command, 2)}
+
+
+@pytest.fixture(scope="module", params=MODULES)
+def module(request, compiled, tmp_path_factory):
+    """Its name, its objects, and the names that Python must have."""
+    make, least = MODULES[request.param]
+    objects = make(compiled, tmp_path_factory.mktemp(request.param))
+    names = re.findall(r"^ *U (?:__imp_)?(_?Py\w+)$", printed(f"{TRIPLE}-nm", *objects), re.MULTILINE)
+    assert len(names) > least
+    return request.param, objects, set(names)
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +86,20 @@ def stable(headers):
     return {name: kind for kind, name in rows}
 
 
-def test_the_stable_abi_has_all(wanted, stable):
-    assert not wanted - set(stable)
+def test_the_stable_abi_has_all(module, stable):
+    assert not module[2] - set(stable)
 
 
-def test_it_links(wrapper, wanted, stable):
-    folder = wrapper.parent
+def test_it_links(module, stable, tmp_path):
+    name, objects, wanted = module
+    folder = tmp_path
     rows = [f"{name} DATA" if stable.get(name) == "DATA" else name for name in sorted(wanted)]
     (folder / "python3.def").write_text("LIBRARY python3.dll\nEXPORTS\n" + "".join(f"{row}\n" for row in rows))
     printed(f"{TRIPLE}-dlltool", "-d", folder / "python3.def", "-l", folder / "libpython3.a")
-    printed(f"{TRIPLE}-gcc", "-shared", "-static-libgcc", wrapper, BUILD / "mingw64" / "libvirtsock.a", folder / "libpython3.a", "-lws2_32",
-        "-o", folder / "native.pyd")
-    told = printed(f"{TRIPLE}-objdump", "-p", folder / "native.pyd")
+    printed(f"{TRIPLE}-gcc", "-shared", "-static-libgcc", *objects, BUILD / "mingw64" / "libvirtsock.a", folder / "libpython3.a",
+        "-lws2_32", "-ladvapi32", "-o", folder / f"{name}.pyd")
+    told = printed(f"{TRIPLE}-objdump", "-p", folder / f"{name}.pyd")
     libraries = {name.lower() for name in re.findall(r"DLL Name: (\S+)", told)}
     assert "python3.dll" in libraries and libraries <= {"python3.dll", "kernel32.dll", "msvcrt.dll", "ws2_32.dll", "advapi32.dll"}
     exports = told.partition("Ordinal/Name Pointer")[2]
-    assert re.findall(r"\[ +\d+\] (?:\+base\[ +\d+\] +\w+ )?(\w+)$", exports, re.MULTILINE) == ["PyInit_native"]
+    assert re.findall(r"\[ +\d+\] (?:\+base\[ +\d+\] +\w+ )?(\w+)$", exports, re.MULTILINE) == [f"PyInit_{name}"]

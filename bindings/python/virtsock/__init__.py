@@ -13,15 +13,17 @@ from __future__ import annotations
 
 # ruff: isort: off
 # fmt: off
-from ._address import Address, local_cid, port_from_service, resolve, service_from_port, supported
+from ._address import (
+    Address, local_cid, port_from_service, resolve, service_from_port, service_register, service_unregister, supported, version,
+)
 from ._errors import (
     BrokenOffError, DeniedError, EndOfStreamError, Error, InvalidError, NotFoundError, RefusedError, ResetError,
     TimedOutError, WouldBlockError,
 )
-from ._stream import Listener, Stream, connect, listen
+from ._stream import Listener, Stream, connect, listen, wait
 from .native import (
     CID_ANY, CID_HOST, CID_HYPERVISOR, CID_LOCAL, PORT_ANY, SHUT_BOTH, SHUT_RECV, SHUT_SEND,
-    VERSION as __version__, VM_BROADCAST, VM_CHILDREN, VM_LOOPBACK, VM_PARENT, VM_SILOHOST, VM_WILDCARD, version,
+    VERSION as __version__, VM_BROADCAST, VM_CHILDREN, VM_LOOPBACK, VM_PARENT, VM_SILOHOST, VM_WILDCARD,
 )
 
 __all__ = [
@@ -29,7 +31,7 @@ __all__ = [
     "VM_BROADCAST", "VM_CHILDREN", "VM_LOOPBACK", "VM_PARENT", "VM_SILOHOST", "VM_WILDCARD",
     "Address", "BrokenOffError", "DeniedError", "EndOfStreamError", "Error", "InvalidError", "Listener", "NotFoundError", "RefusedError",
     "ResetError", "Status", "Stream", "TimedOutError", "WouldBlockError", "__version__", "connect", "listen", "local_cid",
-    "port_from_service", "resolve", "service_from_port", "supported", "version",
+    "port_from_service", "resolve", "service_from_port", "service_register", "service_unregister", "supported", "version", "wait",
 ]
 # fmt: on
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Addresses as values, and what there is to ask about this machine. Only `resolve` may wait, and only on Windows."""
+"""Addresses as values, and what there is to ask and to tell this machine. Only `resolve` may wait, and only on Windows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import os
 from . import native
 from ._errors import Error
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
 # By number.
 _SCHEMES = ("", "vsock", "hvsock", "hyperkit", "vsock-mux", "unix", "tcp", "fd")
 _TYPES = ("", "stream", "seqpacket", "dgram")
@@ -15,7 +19,7 @@ _HALF_CLOSES = ("", "native", "framed")
 
 
 class Address:
-    """Where something listens: immutable, hashable, equal to what has the same canonical text, which is `str(address)`.
+    """Where something listens: immutable, hashable, equal to what has the same canonical text, which is `str(address)` and gives the order.
 
     `Address(text)` parses, asks no system and looks no name up; bad text raises `virtsock.Error`, which is also a `ValueError` and says
     what to write instead. A part that an address does not have is None.
@@ -23,40 +27,42 @@ class Address:
 
     __slots__ = ("__weakref__", "_handle", "_text")
 
-    def __init__(self, text: str) -> None:
-        self._handle = native.address_parse(text)
-        self._text = native.address_format(self._handle)
+    _handle: native._Address
+    _text: str
+
+    def __new__(cls, text: str) -> Self:
+        return cls._of(native.address_parse(text))
 
     @classmethod
-    def _of(cls, handle: native._Address) -> Address:
-        self = cls.__new__(cls)
+    def _of(cls, handle: native._Address) -> Self:
+        self = object.__new__(cls)
         self._handle = handle
         self._text = native.address_format(handle)
         return self
 
     @classmethod
-    def vsock(cls, cid: int, port: int) -> Address:
-        """`vsock://CID:PORT`; both 0..2**32-1."""
+    def vsock(cls, cid: int, port: int) -> Self:
+        """`vsock://CID:PORT`; both 0..2**32-1, or `OverflowError`."""
         return cls._of(native.address_vsock(cid, port))
 
     @classmethod
-    def hyperv(cls, vm: str, service: str | int) -> Address:
-        """`hvsock://VM/SERVICE`: a GUID, a well-known word, a name or "" for the wildcard; a GUID or a port."""
-        return cls._of(native.address_hyperv(vm, service if isinstance(service, str) else service_from_port(service)))
+    def hyperv(cls, vm: str, service: str | int) -> Self:
+        """`hvsock://VM/SERVICE`: a GUID, a well-known word, a name or "" for the wildcard; a GUID or a port. `ValueError`: neither."""
+        return cls._of(native.address_hyperv(vm, _service(service)))
 
     @classmethod
-    def unix(cls, path: str | os.PathLike[str]) -> Address:
-        """`unix:///PATH`, from a path as the system has it."""
+    def unix(cls, path: str | os.PathLike[str]) -> Self:
+        """`unix:///PATH`, from a path as the system has it. `ValueError`: it is empty, or has a NUL."""
         return cls._of(native.address_path(native.SCHEME_UNIX, os.fspath(path), 0))
 
     @classmethod
-    def mux(cls, path: str | os.PathLike[str], port: int) -> Address:
-        """`vsock-mux://:PORT/PATH`: the multiplexers of Firecracker and its kin."""
+    def mux(cls, path: str | os.PathLike[str], port: int) -> Self:
+        """`vsock-mux://:PORT/PATH`: the multiplexers of Firecracker and its kin. `ValueError`: no path; `OverflowError`: no port."""
         return cls._of(native.address_path(native.SCHEME_MUX, os.fspath(path), port))
 
     @classmethod
-    def hyperkit(cls, path: str | os.PathLike[str], port: int) -> Address:
-        """`hyperkit://:PORT/DIRECTORY`."""
+    def hyperkit(cls, path: str | os.PathLike[str], port: int) -> Self:
+        """`hyperkit://:PORT/DIRECTORY`. `ValueError`: no directory; `OverflowError`: no port."""
         return cls._of(native.address_path(native.SCHEME_HYPERKIT, os.fspath(path), port))
 
     @property
@@ -66,6 +72,7 @@ class Address:
 
     @property
     def cid(self) -> int | None:
+        """Of vsock and hyperkit. `CID_ANY` listens on every CID of this machine."""
         return native.address_number(self._handle, native.PART_CID)
 
     @property
@@ -80,7 +87,7 @@ class Address:
 
     @property
     def service(self) -> str | None:
-        """A GUID."""
+        """A GUID, of hvsock and vsock-mux."""
         return native.address_text(self._handle, native.PART_SERVICE)
 
     @property
@@ -90,10 +97,12 @@ class Address:
 
     @property
     def host(self) -> str | None:
+        """Of tcp, as digits; no name is looked up."""
         return native.address_text(self._handle, native.PART_HOST)
 
     @property
     def fd(self) -> int | None:
+        """The descriptor of `fd://N`."""
         return native.address_number(self._handle, native.PART_FD)
 
     @property
@@ -121,6 +130,12 @@ class Address:
     def __eq__(self, other: object) -> bool:
         return self._text == other._text if isinstance(other, Address) else NotImplemented
 
+    def __lt__(self, other: Address) -> bool:
+        return self._text < other._text if isinstance(other, Address) else NotImplemented
+
+    def __le__(self, other: Address) -> bool:
+        return self._text <= other._text if isinstance(other, Address) else NotImplemented
+
     def __hash__(self) -> int:
         return hash(self._text)
 
@@ -132,13 +147,19 @@ def handle_of(address: Address | str) -> native._Address:
     return (address if isinstance(address, Address) else Address(address))._handle
 
 
-def resolve(address: Address | str) -> Address:
-    """The address without a name: looks up a Hyper-V VM's, on Windows, which takes a while; others are given back as they are."""
-    return Address._of(native.resolve(handle_of(address), None))
+def resolve(address: Address | str, *, connect_timeout: float | None = None) -> Address:
+    """The address without a name: looks up a Hyper-V VM's, on Windows, which takes a while; others are given back as they are.
+
+    `TimeoutError` after so many seconds, 10 unless told; `LookupError`: no VM has the name (or AMBIGUOUS: several); `PermissionError`.
+    """
+    options = native.options_new()
+    if connect_timeout is not None:
+        native.options_set(options, native.OPTION_CONNECT_TIMEOUT, native.milliseconds(connect_timeout))
+    return Address._of(native.resolve(handle_of(address), options))
 
 
 def supported(scheme: str) -> bool:
-    """Whether this system and this version have sockets for a scheme (`Address.scheme`). Opens one, connects to nothing."""
+    """Whether this system and this version have sockets for a scheme (`Address.scheme`). Opens one and never waits."""
     try:
         native.supported(_SCHEMES.index(scheme))
     except (Error, ValueError):
@@ -147,15 +168,37 @@ def supported(scheme: str) -> bool:
 
 
 def local_cid() -> int:
-    """This machine's CID. Ask again after a snapshot was restored: it may have changed."""
+    """This machine's CID, at once; status UNSUPPORTED: it has none. Ask again after a snapshot was restored: it may have changed."""
     return native.local_cid()
 
 
+def version() -> str:
+    """Of the library in C that runs, as text."""
+    return native.version()
+
+
 def service_from_port(port: int) -> str:
-    """A vsock port as a Hyper-V service id, a GUID."""
+    """A vsock port as a Hyper-V service id, a GUID. `OverflowError`: no port."""
     return native.service_from_port(port)
 
 
 def port_from_service(service: str) -> int:
     """The port that a service id stands for; `ValueError`: no GUID, `LookupError`: a GUID that stands for none."""
     return native.port_from_service(service)
+
+
+def _service(service: str | int) -> str:
+    return service if isinstance(service, str) else service_from_port(service)
+
+
+def service_register(service: str | int, name: str) -> None:
+    """Registers a Hyper-V service (a GUID or a port) with this Windows host, so that guests reach it. Done before is fine; the name stays.
+
+    `PermissionError`: it takes an administrator. Never waits. Other systems need no registration (status UNSUPPORTED).
+    """
+    native.service_register(_service(service), name)
+
+
+def service_unregister(service: str | int) -> None:
+    """Takes the registration away; fine if there is none. As `service_register` otherwise."""
+    native.service_unregister(_service(service))

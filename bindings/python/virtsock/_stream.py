@@ -11,47 +11,37 @@ import time
 
 from . import native
 from ._address import Address, handle_of
-from ._errors import Error, NotFoundError
+from ._errors import EndOfStreamError, Error, NotFoundError
+from .native import milliseconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
+    from collections.abc import Iterable, Iterator
     from typing import IO, Any, Self
 
     from typing_extensions import Buffer
 
-_FOREVER = -1
-_LONGEST = 0x7FFFFFFF  # ms; about 24 days
+_FOREVER = -1  # ms
 
-_send, _recv, _recv_into = native.stream_send, native.stream_recv, native.stream_recv_into
-
-
-def milliseconds(seconds: float | None) -> int:
-    """Rounded up, so that no wait ends early. None and infinity: for ever."""
-    if seconds is None or seconds == float("inf"):
-        return _FOREVER
-    if not seconds >= 0:
-        raise ValueError("a time is at least 0 seconds, or None for ever")
-    if seconds * 1000 > _LONGEST:
-        raise OverflowError(f"{seconds} seconds are too long: at most {_LONGEST // 1000}, or None for ever")
-    return -int(-seconds * 1000 // 1)
-
-
+_OPTIONS = {name[7:].lower(): number for name, number in vars(native).items() if name.startswith("OPTION_")}
+_ITEMS = {name[5:].lower(): number for name, number in vars(native).items() if name.startswith("ITEM_")}
 _TIMES = ("connect_timeout", "wait", "backoff_first", "backoff_max", "linger")
 
 
 def _options(allow: Iterable[str] = (), **named: float | None) -> native._Options:
     options = native.options_new()
-    native.options_set(options, native.OPTION_INTERRUPTIBLE, 1)
+    native.options_set(options, native.OPTION_INTERRUPTIBLE, 2)
     for name, value in named.items():
         if value is not None:
             number: Any = milliseconds(value) if name in _TIMES else +value  # a bool becomes a number
-            native.options_set(options, getattr(native, "OPTION_" + name.upper()), number)
+            native.options_set(options, _OPTIONS[name], number)
     for rule in (allow,) if isinstance(allow, str) else allow:
         native.options_allow(options, rule)
     return options
+
+
+_DEFAULTS = _options()
 
 
 # fmt: off
@@ -63,12 +53,17 @@ def connect(
 ) -> Stream:
     """Connects, and waits until that is done or has failed; OK means that the peer's system accepted.
 
-    timeout: of the stream's calls, and of one attempt to connect if connect_timeout is not given.
+    timeout: of the stream's calls, and of one attempt to connect if connect_timeout is not given. All times are seconds.
     wait: how long to try again where nobody listens yet or the VM does not answer; math.inf for ever. Not given: one attempt.
     connect_timeout: one attempt with its handshake; math.inf for ever. Not given: the system's, about a second on Hyper-V.
     backoff_first, backoff_max: pauses between attempts. linger: how long `close` waits for the peer's end.
-    buffer_*, message_max: bytes. An option that the address's scheme has no use for is refused (status UNSUPPORTED).
+    buffer_*, message_max: bytes. hyperv_*: what Windows has for its sockets.
+    An option that the address's scheme has no use for is refused (status UNSUPPORTED). `ConnectionRefusedError`: nobody listens;
+    `TimeoutError`: the time has passed; status UNREACHABLE: there is no such VM.
     """
+    if (timeout is wait is connect_timeout is backoff_first is backoff_max is linger is buffer_min is buffer_size is buffer_max is message_max
+            is hyperv_passthru is hyperv_suspend is hyperv_high_vtl is None):
+        return Stream(native.connect(handle_of(address), _DEFAULTS))
     ms = milliseconds(timeout)
     options = _options(
         connect_timeout=connect_timeout if connect_timeout is not None else timeout or None, wait=wait,
@@ -80,109 +75,60 @@ def connect(
 
 
 def listen(
-    address: Address | str, *, allow: Iterable[str] = (), backlog: int | None = None, mode: int | None = None,
+    address: Address | str, *, allow: Iterable[str] = (), backlog: int | None = None, socket_mode: int | None = None,
     timeout: float | None = None, linger: float | None = None,
     buffer_min: int | None = None, buffer_size: int | None = None, buffer_max: int | None = None, message_max: int | None = None,
+    hyperv_passthru: bool | None = None, hyperv_suspend: bool | None = None, hyperv_high_vtl: bool | None = None,
 ) -> Listener:
-    """Listens.
+    """Listens at an address, at once. A UNIX socket that nobody listens on any more is replaced; status IN_USE: somebody does.
 
     allow: whom, by rules like "host", "local", "parent", "3-9", "uid=1000", "self"; none admits everybody. A rule that the transport
     cannot check is refused (status UNSUPPORTED).
-    backlog: clients that wait to be accepted, 128. mode: permission bits of a UNIX socket, 0o600. timeout: of `accept`.
-    linger, buffer_*, message_max: as for `connect`, of the streams that come.
+    backlog: clients that wait to be accepted, 128. socket_mode: permission bits of a UNIX socket, 0o600. timeout: of `accept`, seconds.
+    linger (seconds), buffer_* and message_max (bytes), hyperv_*: as for `connect`, of the streams that come.
     """
     ms = milliseconds(timeout)
     options = _options(
-        allow, backlog=backlog, socket_mode=mode, linger=linger,
+        allow, backlog=backlog, socket_mode=socket_mode, linger=linger,
         buffer_min=buffer_min, buffer_size=buffer_size, buffer_max=buffer_max, message_max=message_max,
+        hyperv_passthru=hyperv_passthru, hyperv_suspend=hyperv_suspend, hyperv_high_vtl=hyperv_high_vtl,
     )
     return Listener(native.listen(handle_of(address), options), ms)
 # fmt: on
 
 
-class _Timed:
-    """What streams and listeners have in common."""
+def wait(address: Address | str, timeout: float | None = None) -> None:
+    """Waits until something listens there: connects as `connect` with `wait` does, and leaves. The peer sees a client that says nothing.
 
-    __slots__ = ("__weakref__", "_ms")
-    _ms: int
-    close: Callable[[], None]
-    fileno: Callable[[], int]
-
-    def settimeout(self, seconds: float | None) -> None:
-        """The limit of each call from now on: None waits for ever, 0 never waits."""
-        self._ms = milliseconds(seconds)
-
-    def gettimeout(self) -> float | None:
-        return None if self._ms == _FOREVER else self._ms / 1000
-
-    def setblocking(self, flag: bool) -> None:
-        """`settimeout(None)` or `settimeout(0)`."""
-        self._ms = _FOREVER if flag else 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_handle") and self.fileno() >= 0:
-            try:
-                import warnings
-            except ImportError:  # the interpreter is going down
-                return
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+    `TimeoutError` after so many seconds; None waits for ever, 0 tries once. A failure that no waiting mends is raised at once.
+    """
+    connect(address, wait=float("inf") if timeout is None else timeout).abort()
 
 
-class Stream(_Timed):
+class Stream(native.StreamBase):
     """A connection. Made by `connect`, `Listener.accept` and `Stream.from_socket`; to be closed, best by `with`.
 
     A stream that is collected while it is open is closed. After `close` calls raise an `OSError` with `errno` EBADF (status CANCELLED).
     A seqpacket stream has messages: one call sends or receives one; `sendall` and `recv_exact` are refused there.
     """
 
-    __slots__ = ("_closing", "_handle", "_io_refs")
-
-    def __init__(self, handle: native._Stream, timeout_ms: int = _FOREVER) -> None:
-        self._handle = handle
-        self._ms = timeout_ms
-        self._io_refs, self._closing = 0, False
+    __slots__ = ("__weakref__",)
 
     @classmethod
     def from_socket(cls, sock: socket.socket) -> Self:
-        """Takes a connected socket over, with its timeout; `sock` is detached. If it cannot be, `sock` stays as it is."""
+        """Takes a connected socket over, with its timeout; `sock` is detached. `ValueError`: it is none, and stays as it is."""
         timeout = sock.gettimeout()
         self = cls(native.stream_from_fd(sock.fileno(), _options()), milliseconds(timeout))
         sock.settimeout(None)
         sock.detach()
         return self
 
-    def send(self, data: Buffer) -> int:
-        """Sends some of the bytes, at least one, and returns how many; a whole message on seqpacket."""
-        return _send(self._handle, data, self._ms)
-
-    def sendall(self, data: Buffer) -> None:
-        """Sends all bytes; the timeout is for all of them. A failure says in `done` how many went."""
-        native.stream_send_all(self._handle, data, self._ms)
-
     def sendmsg(self, buffers: Iterable[Buffer]) -> int:
         """As `send`, from several pieces: the first 256 of a stream."""
         return native.stream_sendv(self._handle, buffers, self._ms)
 
-    def recv(self, size: int) -> bytes:
-        """Up to size bytes, at least one; b"" at the end. One message on seqpacket, of size bytes at most."""
-        return _recv(self._handle, size, self._ms)
-
-    def recv_into(self, buffer: Buffer, nbytes: int = 0) -> int:
-        """As `recv`, into the first nbytes of a writable buffer (0: all of it); returns how many came, 0 at the end."""
-        if nbytes:
-            if nbytes < 0 or nbytes > memoryview(buffer).nbytes:
-                raise ValueError("nbytes is negative, or more than the buffer has")
-            buffer = memoryview(buffer).cast("B")[:nbytes]
-        return _recv_into(self._handle, buffer, self._ms)
-
     def recv_exact(self, size: int) -> bytes:
-        """All of size bytes. A failure, or an `EOFError` if the peer ends before, has in `partial` what came."""
+        """Waits for all of size bytes. A failure, or an `EOFError` if the peer ends before, has in `partial` what came."""
         data = bytearray(size)
         try:
             native.stream_recv_exact(self._handle, data, self._ms)
@@ -192,13 +138,13 @@ class Stream(_Timed):
         return bytes(data)
 
     def shutdown(self, how: int) -> None:
-        """Ends one direction or both: `SHUT_SEND`, `SHUT_RECV`, `SHUT_BOTH`, or the standard library's names. Waits only if framed."""
+        """Ends one direction or both: `SHUT_SEND`, `SHUT_RECV`, `SHUT_BOTH`; else `ValueError`. Waits only if framed."""
         native.stream_shutdown(self._handle, how)
 
     def finish(self, timeout: float | None = None) -> None:
         """Ends in order: half-closes, waits for the peer's end (what still comes is dropped), closes. Nothing in flight is lost.
 
-        `TimeoutError` if the peer has not ended in time; the stream is closed all the same.
+        `TimeoutError` if the peer has not ended in so many seconds; the stream is closed all the same.
         """
         ms = milliseconds(timeout)
         until = time.monotonic() + ms / 1000
@@ -213,11 +159,13 @@ class Stream(_Timed):
 
     def _drops(self, scrap: bytearray, ms: int) -> bool:
         try:
-            return _recv_into(self._handle, scrap, ms) > 0
+            native.stream_recv(self._handle, scrap, ms)
+        except EndOfStreamError:
+            return False
         except Error as error:
             if error.code != native.E_MESSAGE_TOO_LONG:
                 raise
-            return True
+        return True
 
     def close(self) -> None:
         """Closes; other threads' calls end. Waits if `linger` was given, and on Hyper-V. Doing it again does nothing.
@@ -232,16 +180,12 @@ class Stream(_Timed):
         """Closes at once, whatever is in flight and whoever has a file of it."""
         native.stream_close(self._handle, 0)
 
-    def fileno(self) -> int:
-        """The descriptor, which the stream keeps owning; -1 when closed, or framed."""
-        return native.stream_fd(self._handle)
-
     def detach(self) -> int:
-        """The descriptor, which is the caller's from now on; the stream is closed. It is a blocking one."""
+        """The descriptor, which is the caller's from now on; the stream is closed. It blocks. Status IN_USE: a call is inside."""
         return native.stream_detach(self._handle)
 
     def to_socket(self) -> socket.socket:
-        """The connection as a plain `socket.socket`, with the same timeout, for asyncio, trio, ssl and others; the stream is closed."""
+        """The connection as a plain `socket.socket`, with the same timeout, for asyncio, trio, ssl and others. As `detach` otherwise."""
         import socket
 
         descriptor = self.detach()
@@ -254,7 +198,7 @@ class Stream(_Timed):
         return sock
 
     def makefile(self, mode: str = "r", buffering: int | None = None, **text: str | None) -> IO[Any]:
-        """A file of the stream, as `socket.makefile`: mode "r", "w" or "rw", with "b" or as text. Closing it leaves the stream open."""
+        """As `socket.makefile`, with the same mode, buffering and text. Closing the file leaves the stream open."""
         import socket
 
         make: Any = socket.socket.makefile  # asks for no more than _io_refs, _decref_socketios and the calls
@@ -275,7 +219,7 @@ class Stream(_Timed):
 
     @property
     def local(self) -> Address | None:
-        """This end."""
+        """This end; None: it has no name."""
         try:
             return Address._of(native.stream_local(self._handle))
         except NotFoundError:
@@ -285,9 +229,9 @@ class Stream(_Timed):
     def info(self) -> dict[str, int]:
         """What is known of scheme, type, attempts, last_status, last_code, buffer_size (bytes), peer_uid and peer_pid."""
         known = {}
-        for name in _ITEMS:
+        for name, item in _ITEMS.items():
             try:
-                known[name] = native.stream_get(self._handle, getattr(native, "ITEM_" + name.upper()))
+                known[name] = native.stream_get(self._handle, item)
             except Error as error:
                 if error.code not in (native.E_NOT_FOUND, native.E_UNSUPPORTED):
                     raise
@@ -300,21 +244,17 @@ class Stream(_Timed):
             return "<virtsock.Stream closed>"
 
 
-_ITEMS = ("scheme", "type", "attempts", "last_status", "last_code", "buffer_size", "peer_uid", "peer_pid")
 
-
-class Listener(_Timed):
+class Listener(native.ListenerBase):
     """What clients come to. Made by `listen`, which adopts a socket by `fd://N`; `for stream in listener` accepts until it is closed."""
 
-    __slots__ = ("_address", "_handle")
+    __slots__ = ("__weakref__", "_address")
 
     def __init__(self, handle: native._Listener, timeout_ms: int = _FOREVER) -> None:
-        self._handle = handle
-        self._ms = timeout_ms
         self._address = Address._of(native.listener_address(handle))
 
     def accept(self) -> Stream:
-        """The next client that the rules admit, with no timeout of its own.
+        """Waits for the next client that the rules admit, which has no timeout; `TimeoutError`.
 
         Without descriptors left (status NO_RESOURCES) it stays queued: pause before the next call.
         """
@@ -335,12 +275,8 @@ class Listener(_Timed):
         """Where it listens, with the port that the system chose."""
         return self._address
 
-    def fileno(self) -> int:
-        """The descriptor, for a poll loop; -1 when closed."""
-        return native.listener_fd(self._handle)
-
     def close(self) -> None:
-        """Other threads' `accept` ends. A UNIX socket is removed. Doing it again does nothing."""
+        """Other threads' `accept` ends. A UNIX socket is removed. Doing it again does nothing. Never waits."""
         native.listener_close(self._handle)
 
     def __repr__(self) -> str:

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * What Python needs beside typemaps: errors, exact integers, pinned buffers, and calls that wait. SWIG puts this text into the module
+ * What Python needs beside typemaps: errors, exact integers, times, pinned buffers, and calls that wait. SWIG puts this text into the module
  * that it makes. It knows the public header, SWIG's run-time part and the limited Python API.
  *
  * A call with data ready keeps the GIL: a thread that gives it up can wait 5 ms to get it back. So a call is first tried without a
  * wait, and gives the GIL up only if it must wait or has much to copy. A signal ends the wait, Python's handlers run, and the call
  * goes on with the time that is left (PEP 475), unless a handler raised.
  */
+#include <float.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +97,32 @@ static bool exact(PyObject *object, int64_t min, int64_t max, int64_t *value)
     return false;
 }
 
+/* Seconds as ms, rounded up so that no wait ends early; None and infinity are for ever, -1. False: raised. */
+static bool in_ms(PyObject *seconds, int *ms)
+{
+    double value;
+
+    *ms = -1;
+    if (seconds == Py_None)
+        return true;
+    value = PyFloat_AsDouble(seconds) * 1000;
+    if (PyErr_Occurred())
+        return false;
+    if (value > DBL_MAX)
+        return true;
+    if (!(value >= 0)) {
+        PyErr_SetString(PyExc_ValueError, "a time is at least 0 seconds, or None for ever");
+        return false;
+    }
+    if (value > INT_MAX) {
+        PyErr_Format(PyExc_OverflowError, "%R seconds are too long: at most %d, or None for ever", seconds, INT_MAX / 1000);
+        return false;
+    }
+    *ms = (int)value;
+    *ms += *ms < value;
+    return true;
+}
+
 /* A str as UTF-8, with the bytes that os.fsdecode has hidden in it; NULL: raised. It lives as long as the str and *kept, which may be NULL.
  * A text that no address can hold is the same failure as any other bad text. */
 static const char *text_of(PyObject *object, PyObject **kept)
@@ -179,16 +206,21 @@ struct wait {                           /* a call without the GIL, from wait_beg
     int            left;                /* ms for the next try: -1 for ever */
 };
 
-static int64_t now_ms(void)
+static int64_t now_ns(void)
 {
 #ifdef _WIN32
-    return (int64_t)GetTickCount64();
+    return (int64_t)GetTickCount64() * 1000000;
 #else
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 #endif
+}
+
+static int64_t now_ms(void)
+{
+    return now_ns() / 1000000;
 }
 
 /* Gives the GIL up. */
@@ -260,14 +292,15 @@ static bool may_try(enum transfer what, const virtsock_stream *stream, const voi
     return virtsock_stream_get(stream, VIRTSOCK_ITEM_TYPE, &type, NULL) == VIRTSOCK_OK && type == VIRTSOCK_TYPE_STREAM;
 }
 
-static virtsock_status move_bytes(enum transfer what, virtsock_stream *stream, const void *bytes, size_t size, size_t *done, int timeout_ms,
-                                  virtsock_error *err)
+/* at_once: tried with the GIL held first. */
+static virtsock_status transfer(enum transfer what, bool at_once, virtsock_stream *stream, const void *bytes, size_t size, size_t *done,
+                                int timeout_ms, virtsock_error *err)
 {
     virtsock_status status;
     struct wait w;
 
     *done = 0;
-    if (may_try(what, stream, bytes, size)) {
+    if (at_once) {
         status = step(what, stream, (void *)bytes, size, done, 0, err);
         if (status != VIRTSOCK_E_AGAIN || timeout_ms == 0)
             return status;
@@ -277,6 +310,12 @@ static virtsock_status move_bytes(enum transfer what, virtsock_stream *stream, c
         status = step(what, stream, (void *)bytes, size, done, w.left, err);
     while (wait_on(&w, status));
     return ended(status, timeout_ms);
+}
+
+static virtsock_status move_bytes(enum transfer what, virtsock_stream *stream, const void *bytes, size_t size, size_t *done, int timeout_ms,
+                                  virtsock_error *err)
+{
+    return transfer(what, may_try(what, stream, bytes, size), stream, bytes, size, done, timeout_ms, err);
 }
 
 static virtsock_status accept_one(virtsock_stream **out, virtsock_listener *listener, int timeout_ms, virtsock_error *err)
@@ -322,94 +361,7 @@ static virtsock_status connect_to(virtsock_stream **out, const virtsock_address 
     return status;
 }
 
-/* --- The hot path: no tuple of arguments, no typemap ----------------------------------------------------------------- */
-
-/* Arguments: handle, any, timeout_ms. */
-static virtsock_stream *fast_arguments(PyObject *const *args, Py_ssize_t count, int *timeout_ms)
-{
-    int64_t value;
-
-    if (count != 3) {
-        PyErr_Format(PyExc_TypeError, "3 arguments are wanted, not %zd", count);
-        return NULL;
-    }
-    if (!exact(args[2], -1, INT_MAX, &value))
-        return NULL;
-    *timeout_ms = (int)value;
-    return handle_of(args[0], SWIGTYPE_p_virtsock_stream);
-}
-
-static PyObject *fast_send(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    int timeout_ms;
-    virtsock_stream *stream = fast_arguments(args, count, &timeout_ms);
-    virtsock_error err;
-    virtsock_status status;
-    size_t done = 0;
-    Py_buffer view;
-
-    (void)module;
-    if (stream == NULL || PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) != 0)
-        return NULL;
-    status = move_bytes(SEND, stream, view.buf, (size_t)view.len, &done, timeout_ms, &err);
-    PyBuffer_Release(&view);
-    if (status == VIRTSOCK_OK)
-        return PyLong_FromSize_t(done);
-    raise_error(status, &err, done);
-    return NULL;
-}
-
-static PyObject *fast_recv_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    int timeout_ms;
-    virtsock_stream *stream = fast_arguments(args, count, &timeout_ms);
-    virtsock_error err;
-    virtsock_status status;
-    size_t done = 0;
-    Py_buffer view;
-
-    (void)module;
-    if (stream == NULL || !pin_writable(args[1], &view))
-        return NULL;
-    status = move_bytes(RECV, stream, view.buf, (size_t)view.len, &done, timeout_ms, &err);
-    PyBuffer_Release(&view);
-    if (status == VIRTSOCK_OK || status == VIRTSOCK_E_EOF)
-        return PyLong_FromSize_t(done);
-    raise_error(status, &err, done);
-    return NULL;
-}
-
-static PyObject *fast_recv(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    int timeout_ms;
-    virtsock_stream *stream = fast_arguments(args, count, &timeout_ms);
-    virtsock_error err;
-    virtsock_status status;
-    size_t done = 0;
-    int64_t size;
-    PyObject *bytes, *part;
-
-    (void)module;
-    if (stream == NULL || !exact(args[1], PY_SSIZE_T_MIN, PY_SSIZE_T_MAX, &size))
-        return NULL;
-    if (size < 0) {
-        PyErr_SetString(PyExc_ValueError, "a negative size");
-        return NULL;
-    }
-    if ((bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size)) == NULL)
-        return NULL;
-    status = move_bytes(RECV, stream, PyBytes_AsString(bytes), (size_t)size, &done, timeout_ms, &err);
-    if (status != VIRTSOCK_OK && status != VIRTSOCK_E_EOF) {
-        raise_error(status, &err, done);
-        Py_DECREF(bytes);
-        return NULL;
-    }
-    if (done == (size_t)size)
-        return bytes;
-    part = PyBytes_FromStringAndSize(PyBytes_AsString(bytes), (Py_ssize_t)done);
-    Py_DECREF(bytes);
-    return part;
-}
+/* --- The module ---------------------------------------------------------------------------------------------------- */
 
 static PyObject *set_error_maker(PyObject *module, PyObject *maker)
 {
@@ -426,10 +378,17 @@ static PyObject *set_error_maker(PyObject *module, PyObject *maker)
     Py_RETURN_NONE;
 }
 
-static PyMethodDef fast_functions[] = {
-    { "stream_send", (PyCFunction)(void (*)(void))fast_send, METH_FASTCALL, NULL },
-    { "stream_recv", (PyCFunction)(void (*)(void))fast_recv, METH_FASTCALL, NULL },
-    { "stream_recv_into", (PyCFunction)(void (*)(void))fast_recv_into, METH_FASTCALL, NULL },
+/* For the layer, which has more times than the timeout. */
+static PyObject *milliseconds(PyObject *module, PyObject *seconds)
+{
+    int ms;
+
+    (void)module;
+    return in_ms(seconds, &ms) ? PyLong_FromLong(ms) : NULL;
+}
+
+static PyMethodDef functions[] = {
+    { "milliseconds", milliseconds, METH_O, NULL },
     { "set_error_maker", set_error_maker, METH_O, NULL },
     { NULL, NULL, 0, NULL }
 };
