@@ -160,54 +160,52 @@ SCENARIO(data_that_is_there_is_taken_at_once)
     talk_end(&t);
 }
 
-/* A signal ends such a wait, and the next call goes on. */
-SCENARIO(interruptible_waits)
+/* A pair of which the client's calls end by a signal. */
+static void begin_interruptible(struct talk *t, int64_t interruptible)
 {
     virtsock_options *o = virtsock_options_new();
-    virtsock_error    why = { 0 };
-    virtsock_status   status;
-    struct talk       t;
-    size_t            n;
-    char              b;
 
     if (o == NULL)
         o = virtsock_options_new();
     fault_here();
-    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_INTERRUPTIBLE, 1, &why), why);
-    talk_listen(&t, NULL);
-    TRY("connect interruptible", VIRTSOCK_OK, virtsock_connect(&t.client, t.address, o, &e));
-    CHECK(talk_hello(t.client, NULL));
-    talk_accept(&t, "accept");
+    TRY("set", VIRTSOCK_OK, virtsock_options_set(o, VIRTSOCK_OPTION_INTERRUPTIBLE, interruptible, &e));
+    talk_listen(t, NULL);
+    TRY("connect interruptible", VIRTSOCK_OK, virtsock_connect(&t->client, t->address, o, &e));
+    virtsock_options_free(o);
+    CHECK(talk_hello(t->client, NULL));
+    talk_accept(t, "accept");
+}
+
+/* A signal ends such a wait, and the next call goes on. */
+SCENARIO(interruptible_waits)
+{
+    virtsock_error  why = { 0 };
+    virtsock_status status;
+    struct talk     t;
+    size_t          n;
+    char            b;
+
+    begin_interruptible(&t, 1);
     do {
         torture_step = "recv interruptible";
         status = virtsock_stream_recv(t.client, &b, 1, &n, 1, &why);
         torture_judge("recv interruptible", status, VIRTSOCK_E_TIMEOUT, &why);
     } while (status != VIRTSOCK_E_TIMEOUT);
     talk_end(&t);
-    virtsock_options_free(o);
 }
 
 /* Where an untimed call is one system call, that one. */
 SCENARIO(interruptible_calls)
 {
-    virtsock_options *o = virtsock_options_new();
-    struct talk       t;
-    size_t            n;
-    char              b;
+    struct talk t;
+    size_t      n;
+    char        b;
 
-    if (o == NULL)
-        o = virtsock_options_new();
-    fault_here();
-    TRY("set", VIRTSOCK_OK, virtsock_options_set(o, VIRTSOCK_OPTION_INTERRUPTIBLE, 2, &e));
-    talk_listen(&t, NULL);
-    TRY("connect interruptible", VIRTSOCK_OK, virtsock_connect(&t.client, t.address, o, &e));
-    CHECK(talk_hello(t.client, NULL));
-    talk_accept(&t, "accept");
+    begin_interruptible(&t, 2);
     CHECK(talk_hello(t.server, NULL));
     TRY("recv untimed", VIRTSOCK_OK, virtsock_stream_recv(t.client, &b, 1, &n, -1, &e));
     TRY("send untimed", VIRTSOCK_OK, virtsock_stream_send(t.client, "!", 1, &n, -1, &e));
     talk_end(&t);
-    virtsock_options_free(o);
 }
 
 SCENARIO(detach_and_adopt)

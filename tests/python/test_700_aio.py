@@ -612,16 +612,22 @@ def test_close_ends_serve_forever(world) -> None:
     world.run(main)
 
 
+def all_descriptors() -> list[int]:
+    """Takes every one that is left."""
+    spare = []
+    with contextlib.suppress(OSError):
+        while True:
+            spare.append(os.dup(0))
+    return spare
+
+
 def test_out_of_descriptors(world) -> None:
     """The client stays queued, the loop is told, and a second later another try is made."""
 
     async def main() -> None:
         server = await aio.start_server(echo, world.address(), start_serving=False)
         client = virtsock.connect(server.address, timeout=20)
-        spare = []
-        with contextlib.suppress(OSError):
-            while True:
-                spare.append(os.dup(0))
+        spare = all_descriptors()
         begun = time.monotonic()
         try:
             await server.start_serving()
@@ -661,10 +667,7 @@ def test_closed_while_it_pauses(world, monkeypatch) -> None:
     async def main() -> None:
         server = await aio.start_server(echo, world.address(), start_serving=False)
         client = virtsock.connect(server.address, timeout=20)
-        spare = []
-        with contextlib.suppress(OSError):
-            while True:
-                spare.append(os.dup(0))
+        spare = all_descriptors()
         try:
             await server.start_serving()
             await until(lambda: bool(world.reports))
