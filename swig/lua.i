@@ -6,7 +6,9 @@
  */
 %ignore virtsock_stream_sendv;          /* a list of strings is `table.concat` */
 
-%insert("header") "lua_support.h"
+%insert("header") "lua_support.c"
+%insert("header") "lua_object.c"
+%insert("header") "lua_stream.c"
 
 %init %{
     vs_classes(L);
@@ -46,8 +48,8 @@
 %define %handle_arguments(kind, what)
 %typemap(in) kind *, const kind * { if (($1 = vs_handle(L, $input, $1_descriptor)) == NULL) %demand(what) }
 %typemap(in, numinputs=0) kind **out (kind *made = NULL, swig_lua_userdata *room) "$1 = &made;"
-%typemap(check) kind **out "room$argnum = vs_room(L, $*1_descriptor);"
-%typemap(argout) kind **out { if (made$argnum != NULL) { room$argnum->ptr = made$argnum; SWIG_arg++; } }
+%typemap(check) kind **out "room$argnum = make_object(L, $*1_descriptor);"
+%typemap(argout) kind **out { if (made$argnum != NULL) { fill_object(room$argnum, made$argnum); SWIG_arg++; } }
 %enddef
 %handle_arguments(virtsock_address, "address")
 %handle_arguments(virtsock_options, "options")
@@ -64,7 +66,7 @@
 %typemap(out) size_t virtsock_address_format ""
 %typemap(out) virtsock_status ""
 %typemap(out) virtsock_status virtsock_stream_send, virtsock_status virtsock_stream_recv, virtsock_status virtsock_stream_send_all,
-              virtsock_status virtsock_stream_send_part, virtsock_status virtsock_stream_recv_exact, virtsock_status virtsock_accept,
+              virtsock_status virtsock_stream_recv_exact, virtsock_status virtsock_accept,
               virtsock_status virtsock_stream_shutdown, virtsock_status virtsock_stream_close, virtsock_status virtsock_listener_close,
               virtsock_status virtsock_address_number, virtsock_status virtsock_port_from_service
     "if ($1 != VIRTSOCK_OK) SWIG_arg += vs_word(L, $1);"
@@ -85,5 +87,3 @@
 
 %rename(now_ms) vs_now_ms;
 int64_t vs_now_ms(void);
-virtsock_status virtsock_stream_send_part(virtsock_stream *stream, const void *data, size_t size, size_t *done, size_t skip, size_t count,
-                                          int timeout_ms, virtsock_error *err);

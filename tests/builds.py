@@ -23,4 +23,5 @@ LUAS = {"5.1": "lua5.1", "5.2": "lua5.2", "5.3": "lua5.3", "5.4": "lua5.4", "jit
 
 def lua_environment(version: str) -> dict[str, str]:
     folder = PLAIN / "lua" / version
-    return {"LUA_PATH": f"{folder}/?.lua;{ROOT}/tests/lua/?.lua;;", "LUA_CPATH": f"{folder}/?.so;;"}
+    return {"LUA_PATH": f"{folder}/?.lua;{ROOT}/tests/lua/?.lua;;", "LUA_CPATH": f"{folder}/?.so;;",
+            "VIRTSOCK_LIBRARY": str(PLAIN / "libvirtsock.so")}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builds import BUILD, C_RUNS, LUAS, ROOT, lua_environment
-from programs import ProgramFailure, names_of, run_test
+from programs import ProgramFailure, names_of, run_test, run_whole
 
 LUA_RUNS = ("unix", "unix-seqpacket")
 
@@ -51,14 +51,17 @@ def need(request):
 
 
 class ProgramItem(pytest.Item):
-    """One test of one program, run alone in a process of its own."""
+    """One test of one program, run alone in a process of its own; without a test all of them, in one."""
 
-    def __init__(self, *, command: list[str], test: str, environment: dict[str, str], **rest) -> None:
+    def __init__(self, *, command: list[str], test: str | None, environment: dict[str, str], **rest) -> None:
         super().__init__(**rest)
         self.command, self.test, self.environment = command, test, environment
 
     def runtest(self) -> None:
-        run_test(self.command, self.test, self.environment)
+        if self.test is None:
+            run_whole(self.command, self.environment)
+        else:
+            run_test(self.command, self.test, self.environment)
 
     def repr_failure(self, excinfo, style=None):
         if isinstance(excinfo.value, ProgramFailure):
@@ -70,7 +73,8 @@ class ProgramItem(pytest.Item):
 
 
 class ProgramFile(pytest.File):
-    """A source file, and the programs that run it: (label, command, environment), or a reason why one is missing."""
+    """A source file, and the programs that run it: (label, command or None where it is missing, environment), test by test; a label that begins
+    with "whole" is one item."""
 
     def runs(self):
         raise NotImplementedError
@@ -80,6 +84,9 @@ class ProgramFile(pytest.File):
             if command is None:
                 if self.config.getoption("--demand-all"):
                     raise self.CollectError(f"{self.path.name} [{label}]: not built, or not installed")
+                continue
+            if label.startswith("whole"):
+                yield ProgramItem.from_parent(self, name=f"[{label}]", command=command, test=None, environment=environment)
                 continue
             for test in names_of(command, environment):
                 yield ProgramItem.from_parent(self, name=f"{test}[{label}]", command=command, test=test, environment=environment)
@@ -95,10 +102,18 @@ class CFile(ProgramFile):
 
 
 class LuaFile(ProgramFile):
+    """In every Lua; again as a whole with a collector that never rests; and over libvirtsock.so by LuaJIT's FFI."""
+
     def runs(self):
         for version, interpreter in LUAS.items():
             found = shutil.which(interpreter)
             built = (BUILD / "dev" / "lua" / version / "virtsock" / "core.so").exists()
+            command = [found, str(self.path)] if found and built else None
             for transport in LUA_RUNS:
-                command = [found, str(self.path)] if found and built else None
-                yield f"{interpreter}-{transport}", command, {**lua_environment(version), "VIRTSOCK_TEST_TRANSPORT": transport}
+                environment = {**lua_environment(version), "VIRTSOCK_TEST_TRANSPORT": transport}
+                yield f"{interpreter}-{transport}", command, environment
+                if version == "jit":
+                    yield f"whole-ffi-{transport}", command, {**environment, "VIRTSOCK_TEST_FFI": "1"}
+            yield f"whole-{interpreter}-collector", command, {**lua_environment(version), "VIRTSOCK_TEST_GC": "1", "VIRTSOCK_TEST_SLOW": "3"}
+        yield "whole-ffi-collector", command, {**environment, "VIRTSOCK_TEST_TRANSPORT": "unix", "VIRTSOCK_TEST_FFI": "1",
+                                               "VIRTSOCK_TEST_GC": "1", "VIRTSOCK_TEST_SLOW": "3"}

@@ -1,21 +1,18 @@
 -- SPDX-License-Identifier: MIT
 --
--- What `require "virtsock"` gives: addresses, streams with LuaSocket's methods and listeners, over the functions that SWIG makes of the
--- C header (virtsock.core). Times are seconds here and milliseconds there. Deadlines of calls that take several steps and the bytes that
--- were received but not asked for yet are kept here; nothing else is. No global is set.
+-- What `require "virtsock"` gives: addresses, and streams and listeners as they are used: options by name, times in seconds. Below it is
+-- `core`, the functions of the C header with the methods of streams and listeners that are called most: virtsock.core, which SWIG makes, or
+-- what virtsock.ffi has in its place. No global is set.
 
-local core = require "virtsock.core"
+local core = ...
+if type(core) ~= "table" then core = require "virtsock.core" end
 
-local now, recv, recv_exact = core.now_ms, core.stream_recv, core.stream_recv_exact
-local concat, find, sub, byte, max, min = table.concat, string.find, string.sub, string.byte, math.max, math.min
-
-local CHUNK = 4096              -- bytes that a search for a line receives at once
-local BLOCK = 256 * 1024        -- bytes of the largest receive: a number that a peer sent does not make us allocate
+local find = string.find
 
 local virtsock = {
   version = core.version(), local_cid = core.local_cid,
   service_from_port = core.service_from_port, port_from_service = core.port_from_service,
-  monotime = function() return now() / 1000 end,        -- seconds of a clock that is never set, for elapsed time
+  monotime = function() return core.now_ms() / 1000 end,        -- seconds of a clock that is never set, for elapsed time
 }
 for name, value in pairs(core) do
   if find(name, "^CID_") or find(name, "^PORT_") or find(name, "^VM_") then virtsock[name] = value end
@@ -44,9 +41,6 @@ local function milliseconds(seconds)
   return math.ceil(seconds * 1000)
 end
 
-local function deadline(ms) return ms > 0 and now() + ms end
-local function left(ms, ends) return ends and max(ends - now(), 0) or ms end
-
 -- --- Addresses -----------------------------------------------------------------------------------------------------------------
 
 local schemes = { "vsock", "hvsock", "hyperkit", "vsock-mux", "unix", "tcp", "fd" }    -- VIRTSOCK_SCHEME_, both ways
@@ -66,7 +60,10 @@ function Address:__index(name)
 end
 function Address:__newindex(name) misuse("an address does not change (field '%s'): make another", tostring(name)) end
 function Address:__tostring() return core.address_format(handles[self]) end
-function Address.__eq(a, b) return core.address_equal(handles[a], handles[b]) end
+function Address.__eq(a, b)
+  a, b = handles[a], handles[b]         -- Lua 5.3 asks about other tables, too
+  return a ~= nil and b ~= nil and core.address_equal(a, b)
+end
 
 local function new_address(handle, ...)
   if not handle then return nil, ... end
@@ -121,178 +118,36 @@ local function set_option(handle, name, value)
   given(core.options_set(handle, option, value))
 end
 
--- --- Streams: what fails gives nil, "timeout" or "closed" or a status, what was done, message -------------------------------------
+-- --- Streams and listeners: what the core's classes do not have ---------------------------------------------------------------------
 
-local Stream, Listener = { __name = "virtsock.stream" }, { __name = "virtsock.listener" }
-Stream.__index, Listener.__index = Stream, Listener
-
-local function send_message(handle, data, skip, n, ms) return core.stream_send(handle, sub(data, skip + 1, skip + n), ms) end
-
-local function new_stream(options, handle, ...)
-  if not handle then return nil, ... end
-  local packets = core.stream_get(handle, core.ITEM_TYPE) == core.TYPE_SEQPACKET
-  return setmetatable({
-    handle = handle, ms = milliseconds(options and options.timeout), buffer = "", at = 1,
-    packets = packets, put = packets and send_message or core.stream_send_part,
-  }, Stream)
-end
-
-local function take(self, n)
-  local piece = sub(self.buffer, self.at, self.at + n - 1)
-  self.at = self.at + #piece
-  if self.at > #self.buffer then self.buffer, self.at = "", 1 end
-  return piece
-end
-
--- Receives, and again after a signal unless there is a part to keep.
-local function step(self, call, n, ends)
-  local data, status, part, message
-  repeat
-    data, status, part, message = call(self.handle, n, left(self.ms, ends))
-  until status ~= "interrupted" or part ~= ""
-  return data, status, part, message
-end
-
-local function receive_count(self, n, prefix)
-  local ends, pieces = deadline(self.ms), { prefix .. take(self, n - #prefix) }
-  local want = n - #pieces[1]
-  while want > 0 do
-    local data, status, part, message = step(self, recv_exact, min(want, BLOCK), ends)
-    if data and #data == n then return data end
-    pieces[#pieces + 1] = data or part
-    if not data and status ~= "interrupted" then return nil, status, concat(pieces), message end
-    want = want - #(data or part)
-  end
-  return concat(pieces)
-end
-
-local function receive_line(self, keep, prefix)
-  local ends, pieces = deadline(self.ms), nil
-  while true do
-    local newline = find(self.buffer, "\n", self.at, true)
-    local line = take(self, newline and newline + 1 - self.at or #self.buffer)
-    if pieces or not newline then
-      pieces = pieces or { prefix }
-      pieces[#pieces + 1] = line
-    end
-    if newline then
-      line = pieces and concat(pieces) or prefix .. line
-      return keep and line or sub(line, 1, byte(line, -2) == 13 and -3 or -2)
-    end
-    local data, status, _, message = step(self, recv, CHUNK, ends)
-    if not data then return nil, status, concat(pieces), message end
-    self.buffer = data
-  end
-end
-
-local function receive_all(self, prefix)
-  local ends, pieces = deadline(self.ms), { prefix, take(self, #self.buffer) }
-  while true do
-    local data, status, _, message = step(self, recv, BLOCK / 4, ends)
-    if not data then
-      local all = concat(pieces)
-      if status == "closed" and #all > #prefix then return all end
-      return nil, status, all, message
-    end
-    pieces[#pieces + 1] = data
-  end
-end
-
--- A number of bytes, a line ("*l", without its end; "*L" with it) or all until the peer's end ("*a"). What it gives begins with `prefix`,
--- which a number counts: the partial result of a call that timed out. On a seqpacket stream: one message of at most n bytes.
-function Stream:receive(pattern, prefix)
-  prefix = text(prefix or "", "prefix")
-  if self.packets then
-    local data, status, part, message = step(self, recv, count(pattern or BLOCK / 4), deadline(self.ms))
-    return data and prefix .. data, status, part and prefix .. part, message
-  end
-  if type(pattern) == "number" then
-    if count(pattern) <= #prefix then return prefix end
-    return receive_count(self, pattern, prefix)
-  end
-  if pattern == "*a" or pattern == "a" then return receive_all(self, prefix) end
-  local keep = pattern == "*L" or pattern == "L"
-  if keep or pattern == nil or pattern == "*l" or pattern == "l" then return receive_line(self, keep, prefix) end
-  misuse("a number of bytes, \"*l\", \"*L\" or \"*a\" expected, got %s", tostring(pattern))
-end
-
-function Stream:recv_exact(n) return self:receive(count(n)) end
-
--- Some bytes, at least one.
-function Stream:recv(n)
-  count(n)
-  if self:dirty() then return take(self, n) end
-  return step(self, recv, min(n, BLOCK), deadline(self.ms))
-end
-
--- data from its i-th to its j-th byte, as string.sub counts. The index of the last byte that went, which a failure has third.
-function Stream:send(data, i, j)
-  local size, ends = #text(data, "data"), deadline(self.ms)
-  i, j = i or 1, j or -1
-  count(i < 0 and -i or i, "index")
-  count(j < 0 and -j or j, "index")
-  local sent = max(i < 0 and size + i or i - 1, 0)
-  local last = max(j < 0 and size + 1 + j or min(j, size), sent)
-  local done, status, part, message
-  repeat
-    done, status, part, message = self.put(self.handle, data, sent, last - sent, left(self.ms, ends))
-    sent = sent + (done or part)
-  until status ~= "interrupted"
-  if done then return sent end
-  return nil, status, sent, message
-end
+local Stream, Listener = core.stream, core.listener
 
 local directions = { receive = core.SHUT_RECV, send = core.SHUT_SEND, both = core.SHUT_BOTH }
 function Stream:shutdown(how)
   local direction = directions[how or "both"] or misuse("\"receive\", \"send\" or \"both\" expected, got %s", tostring(how))
-  return core.stream_shutdown(self.handle, direction)
+  return core.stream_shutdown(self, direction)
 end
 
-local function close(self, linger)
-  self.buffer, self.at = "", 1
-  return core.stream_close(self.handle, linger)
-end
-function Stream:close() return close(self, -1) end
-function Stream:abort() return close(self, 0) end
+function Stream:detach() return core.stream_detach(self) end
+function Stream:peer() return new_address(core.stream_peer(self)) end
+function Stream:address() return new_address(core.stream_local(self)) end               -- `local` is a word of Lua's
 
--- Half-closes, waits until the peer has ended too, closes.
-function Stream:finish(seconds)
-  local ms = milliseconds(seconds)
-  return close(self, ms < 0 and 2147483647 or max(ms, 1))
+-- As LuaSocket's: where an end is, its port, its family; here the CID, GUID, host or path, the port or service, the scheme.
+local function parts(address, ...)
+  if not address then return nil, ... end
+  return address.cid or address.vm or address.host or address.path or "", address.port or address.service, address.scheme
 end
-
--- Of each later call as a whole; nil: for ever, 0: never wait.
-function Stream:settimeout(seconds)
-  self.ms = milliseconds(seconds)
-  return 1
-end
-
-function Stream:dirty() return self.at <= #self.buffer end
-function Stream:getfd() return core.stream_fd(self.handle) end
-function Stream:detach() return core.stream_detach(self.handle) end
-function Stream:peer() return new_address(core.stream_peer(self.handle)) end
-function Stream:address() return new_address(core.stream_local(self.handle)) end        -- `local` is a word of Lua's
-function Stream:__tostring() return string.format("%s (fd %d)", Stream.__name, self:getfd()) end
-Stream.__close = Stream.close
+function Stream:getpeername() return parts(self:peer()) end
+function Stream:getsockname() return parts(self:address()) end
 
 -- A number: "scheme", "type", "attempts", "last_status", "last_code", "buffer_size", "peer_uid" or "peer_pid".
 function Stream:get(item)
-  return core.stream_get(self.handle, core["ITEM_" .. tostring(item):upper()] or misuse("there is no item '%s'", tostring(item)))
-end
-
--- --- Listeners, connecting -----------------------------------------------------------------------------------------------------
-
-function Listener:accept()
-  local ends = deadline(self.ms)
-  local handle, status, _, message
-  repeat
-    handle, status, _, message = core.accept(self.handle, left(self.ms, ends))
-  until status ~= "interrupted"
-  return new_stream(nil, handle, status, nil, message)
+  return core.stream_get(self, core["ITEM_" .. tostring(item):upper()] or misuse("there is no item '%s'", tostring(item)))
 end
 
 -- for stream in listener:clients() do ... end: until the listener is closed or its timeout has passed.
 function Listener:clients()
+  core.listener_fd(self)
   return function()
     local stream, status, _, message = self:accept()
     if not stream and status ~= "closed" and status ~= "timeout" then error(message, 2) end
@@ -301,11 +156,12 @@ function Listener:clients()
 end
 
 function Listener:dirty() return false end
-function Listener:getfd() return core.listener_fd(self.handle) end
-function Listener:address() return new_address(core.listener_address(self.handle)) end
-function Listener:close() return core.listener_close(self.handle) end
-function Listener:__tostring() return string.format("%s (fd %d)", Listener.__name, self:getfd()) end
-Listener.settimeout, Listener.__close = Stream.settimeout, Listener.close
+function Listener:events() return "r" end
+function Listener:timeout() end
+function Listener:address() return new_address(core.listener_address(self)) end
+function Listener:getsockname() return parts(self:address()) end
+
+-- --- Connecting, listening -----------------------------------------------------------------------------------------------------------
 
 -- Waits are interruptible: the interpreter's own handler of Ctrl-C gets its turn, after other signals calls go on by themselves.
 local function with(call, address, options)
@@ -324,11 +180,18 @@ local function with(call, address, options)
   return call(a, o)
 end
 
+local function timed(options, handle, ...)
+  if handle and options and options.timeout then handle:settimeout(options.timeout, "t") end
+  return handle, ...
+end
+
+-- The status names of what a maker gives, for the words of a stream.
 local function connect(a, o)
-  local ok, handle, message, status, advice
+  local handle, message, status, advice
   a, message, status, advice = core.resolve(a, o)
   if a then handle, message, status, advice = core.connect_start(a, o) end
   if not handle then return nil, message, status, advice end
+  local ok
   repeat
     ok, message, status, advice = core.stream_connect(handle, -1)
   until status ~= "interrupted"
@@ -336,15 +199,22 @@ local function connect(a, o)
   return nil, message, status, advice
 end
 
--- Options: timeout (of each later call; of an attempt to connect unless connect_timeout says otherwise), wait, and those above.
-function virtsock.connect(address, options) return new_stream(options, with(connect, address, options)) end
+-- Options: timeout (of each later call as a whole; of an attempt to connect unless connect_timeout says otherwise), wait, and those above.
+function virtsock.connect(address, options) return timed(options, with(connect, address, options)) end
+
+-- Never waits: a stream whose `connect` takes the steps, as its timeout says. A VM's name is looked up by `resolve`, before.
+function virtsock.connect_start(address, options) return timed(options, with(core.connect_start, address, options)) end
 
 -- Options: timeout (of accept), allow (a rule or a list of rules), and those above.
-function virtsock.listen(address, options)
-  local handle, message, status, advice = with(core.listen, address, options)
-  if not handle then return nil, message, status, advice end
-  return setmetatable({ handle = handle, ms = milliseconds(options and options.timeout) }, Listener)
+function virtsock.listen(address, options) return timed(options, with(core.listen, address, options)) end
+
+-- Until something listens there: connects as `wait` says, and leaves. true, or nil, message, status. nil: for ever, 0: one attempt.
+function virtsock.wait(address, seconds)
+  local stream, message, status, advice = virtsock.connect(address, { wait = seconds or math.huge })
+  if not stream then return nil, message, status, advice end
+  return stream:abort()
 end
+
 function virtsock.resolve(address, options) return new_address(with(core.resolve, address, options)) end
 
 return virtsock

@@ -13,6 +13,8 @@ REASONS = {
     ("050_frames", "lua"): "functions of the core that no binding has",
     ("110_causes", "python"): "the core's table of codes; what comes of them is in 100_errors",
     ("110_causes", "lua"): "the core's table of codes; what comes of them is in 100_errors",
+    ("760_hostile", "c"): "its types are the compiler's; what it is handed at run time is in 100_errors, tests/fault and tests/fuzz",
+    ("760_hostile", "python"): "in 100_errors, 300_io and 500_lifetimes, and in 750_endurance",
     ("710_testing", "c"): "the fake hypervisor is in Python; for others there is `virtsock mux`",
     ("710_testing", "lua"): "the fake hypervisor is in Python; for others there is `virtsock mux`",
     ("750_endurance", "c"): "what the core keeps and loses is in 500_lifetimes, 900_threads and tests/fault",

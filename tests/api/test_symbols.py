@@ -36,9 +36,9 @@ ADDED = {
         **dict.fromkeys(("Timed", "StreamBase", "ListenerBase"), "what Stream and Listener inherit: methods with no Python frame"),
     },
     "lua": {
-        "stream_send_part": "LuaSocket's send(data, i, j) without a copy",
         "now_ms": "Lua has no monotonic clock",
-        **dict.fromkeys(("address", "options", "stream", "listener"), "the class of a handle, as SWIG makes it"),
+        **dict.fromkeys(("address", "options"), "the class of a handle, as SWIG makes it"),
+        **dict.fromkeys(("stream", "listener"), "methods with no Lua between, to which the layer adds"),
     },
 }
 

@@ -93,17 +93,18 @@ test("no_handle_is_an_error_and_no_crash", function()
 end)
 
 test("numbers_of_the_core_are_exact", function()
+  if check.ffi then check.skip("of the functions that SWIG makes") end
   local a, b = check.pair()
   for _, bad in ipairs { "5", 3.7, 2 ^ 31, -2 ^ 31 - 1, 0 / 0, 1 / 0, 2 ^ 53 + 1 } do
-    check.raises("whole number expected", core.stream_recv, a.handle, 1, bad)
-    check.raises("whole number expected", core.stream_close, a.handle, bad)
+    check.raises("whole number expected", core.stream_recv, a, 1, bad)
+    check.raises("whole number expected", core.stream_close, a, bad)
   end
   for _, bad in ipairs { "5", 3.7, -1, 2 ^ 31, 0 / 0, 2 ^ 53 + 1, 2 ^ 63 } do
-    check.raises("size expected", core.stream_recv, a.handle, bad, 0)
-    check.raises("size expected", core.stream_recv_exact, a.handle, bad, 0)
+    check.raises("size expected", core.stream_recv, a, bad, 0)
+    check.raises("size expected", core.stream_recv_exact, a, bad, 0)
   end
-  check.raises("expected", core.stream_recv, a.handle, 1)
-  check.raises("expected", core.stream_recv, a.handle, 1, 0, 0)
+  check.raises("expected", core.stream_recv, a, 1)
+  check.raises("expected", core.stream_recv, a, 1, 0, 0)
   a:close()
   b:close()
 end)

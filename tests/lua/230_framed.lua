@@ -68,8 +68,8 @@ local function hear(stream, how)
 end
 
 local function close(stream, status)
-  if status == "ok" then return assert(core.stream_close(stream.handle, 100)) end
-  fails(status, core.stream_close(stream.handle, 100))
+  if status == "ok" then return assert(stream:finish(0.1)) end
+  fails(status, stream:finish(0.1))
 end
 
 local ways = { recv = "receive", send = "send", both = "both" }

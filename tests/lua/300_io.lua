@@ -76,6 +76,82 @@ test("a_line_in_pieces", function()
   b:close()
 end)
 
+test("lines_of_a_loop", function()
+  streams_only()
+  local a, b = check.pair { timeout = 5 }
+  a:send("one\r\n\nthree\0\nrest")
+  a:shutdown("send")
+  local got = {}
+  for line in b:lines() do got[#got + 1] = line end
+  equal(table.concat(got, "|"), "one||three\0|rest")
+  for line in b:lines() do error("a line after the end: " .. line) end
+  b:close()
+  for line in b:lines() do error("a line of a closed stream: " .. line) end
+  a:close()
+  a, b = check.pair { timeout = 0.02 }
+  local long = ("x"):rep(20000)
+  a:send("one\r\ntwo\n" .. long .. "\nbegun")
+  got = {}
+  check.raises("time has passed", function()
+    for line in b:lines("*L") do got[#got + 1] = line end
+  end)
+  equal(table.concat(got), "one\r\ntwo\n" .. long .. "\n")
+  for _, bad in ipairs { "*a", 5, "x", true } do check.raises("expected", b.lines, b, bad) end
+  a:close()
+  b:close()
+end)
+
+test("statistics_and_names", function()
+  local a, b = check.pair { timeout = 5 }
+  a:send("12345")
+  a:send("12345", 2, 3)
+  b:receive(5)
+  b:receive(2)
+  b:send("x")
+  equal(a:receive(1), "x")
+  for _, row in ipairs { { a, 1, 7 }, { b, 7, 1 } } do
+    local received, sent, age = row[1]:getstats()
+    equal(received, row[2])
+    equal(sent, row[3])
+    assert(age >= 0 and age < 60, age)
+  end
+  local address = a:peer()
+  local where, port, scheme = a:getpeername()
+  equal(where, address.cid or address.vm or address.path)
+  equal(port, address.port or address.service)
+  equal(scheme, address.scheme)
+  equal((b:getsockname()), where)
+  assert(a == a and a ~= b)
+  a:close()
+  equal(a:getpeername(), nil)
+  b:close()
+end)
+
+-- What LuaSocket's select, cqueues and others ask a stream.
+test("what_a_loop_waits_for", function()
+  streams_only()
+  local a, b = check.pair { timeout = 0 }
+  equal(a:pollfd(), a:getfd())
+  equal(a:events(), "r")
+  equal(a:timeout(), nil)
+  check.stops("timeout", "", a:receive(1))
+  equal(a:events(), "r")
+  repeat until not a:send(("x"):rep(2 ^ 20))
+  equal(a:events(), "w")
+  b:settimeout(5)
+  b:send("line\nmore")
+  a:settimeout(5)
+  equal(a:receive(), "line")
+  equal(a:timeout(), 0)
+  equal(a:dirty(), true)
+  equal(a:receive(4), "more")
+  equal(a:timeout(), nil)
+  a:close()
+  equal(a:getfd(), -1)
+  equal(a:pollfd(), -1)
+  b:close()
+end)
+
 test("counts_and_kept_bytes", function()
   streams_only()
   local a, b = check.pair { timeout = 0.05 }

@@ -42,11 +42,13 @@ test("a_peer_that_drips", function()
   local first = 0
   while arg[first - 1] do first = first - 1 end
   local program = "local s = assert(require [[virtsock]].connect([[" .. tostring(listener:address()) .. "]], { timeout = 0.05 })) "
-    .. "for _ = 1, 40 do if not s:send [[x]] then break end s:receive(1) end"
+    .. "for _ = 1, 60 do if not s:send [[x]] then break end s:receive(1) end"
   for _, pattern in ipairs { "*l", "*a", 30 } do
     local child = io.popen((check.windows and '%s -e "%s" 2>&1' or "%s -e '%s' 2>&1"):format(arg[first], program))
     local stream = assert(listener:accept())
-    stream:settimeout(0.3)
+    stream:settimeout(0.3)              -- each wait is shorter
+    assert(#assert(stream:receive(12)) == 12)
+    stream:settimeout(0.3, "t")
     takes(0.3, function()
       local data, word, partial = stream:receive(pattern)
       equal(data, nil)
@@ -58,6 +60,37 @@ test("a_peer_that_drips", function()
     child:close()
   end
   listener:close()
+end)
+
+test("modes", function()
+  local a, b = check.pair()
+  local function are(block, total)
+    local x, y = a:gettimeout()
+    equal(x, block)
+    equal(y, total)
+  end
+  a:settimeout(2, "t")
+  are(-1, 2)
+  a:settimeout(3, "b")
+  are(3, 2)
+  a:settimeout(nil, "t")
+  are(3, -1)
+  a:settimeout(1, "t")
+  a:settimeout(4)
+  are(4, -1)
+  for _, bad in ipairs { "x", "bt", true } do check.raises("expected", a.settimeout, a, 1, bad) end
+  for _, limits in ipairs { { 0.05, 5 }, { 5, 0.05 } } do
+    a:settimeout(limits[1], "b")
+    a:settimeout(limits[2], "t")
+    takes(0.05, function() check.stops("timeout", "", a:receive(10)) end)
+  end
+  a:settimeout(0, "b")
+  takes(0, function() check.stops("timeout", "", a:receive(10)) end)
+  a:settimeout(5, "b")
+  a:settimeout(0, "t")
+  takes(0, function() check.stops("timeout", "", a:receive(10)) end)
+  a:close()
+  b:close()
 end)
 
 test("send", function()
@@ -83,8 +116,11 @@ test("an_accepted_stream_waits_for_ever_by_default", function()
   local listener = assert(virtsock.listen(check.address(), { timeout = 5 }))
   local a = assert(virtsock.connect(listener:address()))
   local b = assert(listener:accept())
-  equal(b.ms, -1)
-  equal(a.ms, -1)
+  for _, stream in ipairs { a, b } do
+    local block, total = stream:gettimeout()
+    equal(block, -1)
+    equal(total, -1)
+  end
   a:close()
   b:close()
   listener:close()
@@ -102,14 +138,17 @@ end)
 test("seconds", function()
   local a, b = check.pair()
   for _, forever in ipairs { -1, math.huge } do
+    a:settimeout(1)
     a:settimeout(forever)
-    equal(a.ms, -1)
+    equal(a:gettimeout(), -1)
   end
+  a:settimeout(1)
   a:settimeout(nil)
-  equal(a.ms, -1)
+  equal(a:gettimeout(), -1)
   a:settimeout(2.0001)
-  equal(a.ms, 2001)
+  equal(a:gettimeout(), 2.001)
   a:settimeout(2147483)
+  equal(a:gettimeout(), 2147483)
   check.raises("too many", a.settimeout, a, 2147484)
   a:close()
   b:close()

@@ -52,14 +52,12 @@ end)
 
 test("freed_once", function()
   local a, b = check.pair()
-  local native = a.handle
   a:close()
   a:close()
+  equal(a:getfd(), -1)
   a = nil
   collect()
-  equal(core.stream_fd(native), -1)
-  native = nil
-  collect()
+  equal(a, nil)
   b:close()
 end)
 

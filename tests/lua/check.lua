@@ -2,12 +2,16 @@
 --
 -- A Lua test program: check.test(name, function) as often as wanted, and check.run() at its end. `lua FILE.lua --list` prints the names,
 -- `lua FILE.lua NAME...` runs those (all, without). A line a test: `ok NAME`, `skip NAME: why`, `FAIL NAME: what`; then END: without it
--- the run is void. VIRTSOCK_TEST_TRANSPORT says over what; VIRTSOCK_TEST_GC=1 makes the collector as aggressive as it can be.
+-- the run is void. VIRTSOCK_TEST_TRANSPORT says over what; VIRTSOCK_TEST_GC=1 makes the collector as aggressive as it can be. At the end no
+-- descriptor may be open that was not at the start, when the collector has had its say.
 
+-- LuaJIT: the same tests over libvirtsock.so; those of the functions that SWIG makes skip themselves.
+local ffi = os.getenv "VIRTSOCK_TEST_FFI"
+if ffi then package.loaded["virtsock"] = require "virtsock.ffi" end
 local virtsock = require "virtsock"
-local core = require "virtsock.core"
 
 local check = {
+  ffi = ffi ~= nil,
   transport = os.getenv "VIRTSOCK_TEST_TRANSPORT" or "unix",
   directory = arg[0]:match("^(.*[/\\])") or "./",
   late = 0.1 * (tonumber(os.getenv "VIRTSOCK_TEST_SLOW") or 1),         -- how late a wait may come back: emulated machines are slow
@@ -52,7 +56,7 @@ function check.pair(options)
   local a = assert(virtsock.connect(listener:address(), options))
   local b = assert(listener:accept())
   listener:close()
-  b:settimeout(options.timeout)
+  b:settimeout(options.timeout, "t")
   return a, b
 end
 
@@ -82,9 +86,9 @@ function check.raises(piece, call, ...)
 end
 
 function check.elapsed(call, ...)
-  local from = core.now_ms()
+  local from = virtsock.monotime()
   call(...)
-  return (core.now_ms() - from) / 1000
+  return virtsock.monotime() - from
 end
 
 -- A descriptor that was not given back leaves the next one a higher number; on Windows numbers say nothing.
@@ -115,20 +119,49 @@ local function run(test)
   return true
 end
 
-function check.run()
-  local chosen, passed = {}, true
-  io.stdout:setvbuf("line")
-  for _, name in ipairs(arg) do chosen[name] = true end
-  if os.getenv "VIRTSOCK_TEST_GC" then
+local function open_descriptors()
+  collectgarbage()
+  collectgarbage()
+  local name = os.tmpname()             -- a pipe would be counted, or not
+  os.execute("ls /proc/$PPID/fd 2>/dev/null | wc -l >" .. name)
+  local file = assert(io.open(name))
+  local count = file:read "*n"
+  file:close()
+  os.remove(name)
+  return count
+end
+
+-- Generations where there are, and in every Lua a step after every few instructions; each step is a full one now and then.
+local function press_the_collector()
+  if _VERSION >= "Lua 5.4" then
+    collectgarbage "generational"
+  else
     collectgarbage("setpause", 0)
     collectgarbage("setstepmul", 1000)
   end
+  local count = 0
+  debug.sethook(function()
+    count = count + 1
+    if count % 1000 == 0 then collectgarbage() else collectgarbage("step", 1) end
+  end, "", 50)
+end
+
+function check.run()
+  local chosen, passed, before = {}, true, not check.windows and open_descriptors()
+  io.stdout:setvbuf("line")
+  for _, name in ipairs(arg) do chosen[name] = true end
+  if os.getenv "VIRTSOCK_TEST_GC" then press_the_collector() end
   for _, test in ipairs(tests) do
     if chosen["--list"] then
       print(test.name)
     elseif #arg == 0 or chosen[test.name] then
       passed = run(test) and passed
     end
+  end
+  if not check.windows and not chosen["--list"] then
+    local after = open_descriptors()
+    print(("unclosed: %d"):format(after - before))
+    passed = passed and after == before
   end
   print("END")
   os.exit(passed and 0 or 1)

@@ -1,0 +1,48 @@
+-- SPDX-License-Identifier: MIT
+-- What the schedulers beside this file run: `serve ADDRESS` sends each guest's lines back, `ask ADDRESS [COUNT]` is that many guests, who are
+-- all there at once before the first one leaves. A scheduler has connect, receive, send, spawn(f), serve(listener, f) and run(), which may look at `done`.
+local virtsock = require "virtsock"
+
+local function serve(scheduler, address)
+  local listener = assert(virtsock.listen(address, { timeout = 0 }))
+  print("listening on " .. tostring(listener:address()))
+  io.stdout:flush()
+  scheduler.serve(listener, function(stream)
+    local line = scheduler.receive(stream, "*L")
+    while line and scheduler.send(stream, line) do line = scheduler.receive(stream, "*L") end
+    stream:close()
+  end)
+end
+
+local function ask(scheduler, address, count)
+  local streams, right = {}, 0
+  for i = 1, count do
+    scheduler.spawn(function()
+      local stream = assert(scheduler.connect(address, { wait = 20 }))
+      assert(scheduler.send(stream, ("guest %d\n"):format(i)))
+      assert(scheduler.receive(stream, "*l") == "guest " .. i, "another guest's line")
+      streams[#streams + 1] = stream
+      if #streams == count then
+        for _, one in ipairs(streams) do assert(scheduler.send(one, "bye\n")) end
+      end
+      if scheduler.receive(stream, "*l") == "bye" then right = right + 1 end
+      stream:close()
+      if right == count then
+        print(("%d guests at once, %d answered"):format(count, right))
+        scheduler.done = true
+      end
+    end)
+  end
+end
+
+return function(scheduler)
+  if arg[1] == "serve" and arg[2] then
+    serve(scheduler, arg[2])
+  elseif arg[1] == "ask" and arg[2] then
+    ask(scheduler, arg[2], tonumber(arg[3] or 100))
+  else
+    io.stderr:write(("usage: lua %s serve ADDRESS\n       lua %s ask ADDRESS [COUNT]\n"):format(arg[0], arg[0]))
+    os.exit(2)
+  end
+  scheduler.run()
+end
