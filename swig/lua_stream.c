@@ -46,15 +46,18 @@ static inline bool has_messages(struct stream *s)
     return s->type == VIRTSOCK_TYPE_SEQPACKET;
 }
 
+static int64_t index_at(lua_State *L, int index, int64_t unless_given)
+{
+    if (lua_type(L, index) > LUA_TNIL && !vs_whole(L, index, INT64_MIN, INT64_MAX, &unless_given))
+        luaL_argerror(L, index, "index expected, a whole number");
+    return unless_given;
+}
+
 /* As string.sub counts: *from bytes are left out, up to *to. */
 static void range(lua_State *L, size_t size, size_t *from, size_t *to)
 {
-    int64_t i = 1, j = -1;
+    int64_t i = index_at(L, 3, 1), j = index_at(L, 4, -1);
 
-    if (!lua_isnoneornil(L, 3) && !vs_whole(L, 3, INT64_MIN, INT64_MAX, &i))
-        luaL_argerror(L, 3, "index expected, a whole number");
-    if (!lua_isnoneornil(L, 4) && !vs_whole(L, 4, INT64_MIN, INT64_MAX, &j))
-        luaL_argerror(L, 4, "index expected, a whole number");
     i += i < 0 ? (int64_t)size : -1;
     j += j < 0 ? (int64_t)size + 1 : 0;
     *from = i < 0 ? 0 : (size_t)i;
@@ -354,7 +357,7 @@ static int stream_recv(lua_State *L)
 /* --- Lines: for line in stream:lines() do ------------------------------------------------------------------------------ */
 
 /* What was begun is a line at the end of all. Another failure is raised. */
-static int next_line(lua_State *L)
+static int take_line(lua_State *L, bool whole)
 {
     struct stream *s = stream_at_1(L);
     char           small[SMALL];
@@ -362,7 +365,7 @@ static int next_line(lua_State *L)
     size_t         rest;
 
     lua_settop(L, PILE);
-    if (receive_line(L, s, lua_toboolean(L, lua_upvalueindex(1)), &pile) == 1)
+    if (receive_line(L, s, whole, &pile) == 1)
         return 1;
     if (strcmp(lua_tostring(L, PILE + 3), "closed") != 0)
         return luaL_error(L, "%s", lua_tostring(L, PILE + 5));
@@ -373,6 +376,17 @@ static int next_line(lua_State *L)
     return 1;
 }
 
+static int next_line(lua_State *L)
+{
+    return take_line(L, false);
+}
+
+static int next_whole_line(lua_State *L)
+{
+    return take_line(L, true);
+}
+
+/* Its upvalues are the two functions above, the same ones each time: LuaJIT compiles a loop for one that it knows. */
 static int stream_lines(lua_State *L)
 {
     struct stream *s = stream_at_1(L);
@@ -381,10 +395,8 @@ static int stream_lines(lua_State *L)
 
     if (what != 'l' && what != 'L')
         return luaL_argerror(L, 2, "\"*l\" or \"*L\" expected");
-    lua_settop(L, 1);
-    lua_pushboolean(L, what == 'L');
-    lua_pushcclosure(L, next_line, 1);
-    lua_insert(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(what == 'l' ? 1 : 2));
+    lua_pushvalue(L, 1);
     return 2;
 }
 
@@ -549,7 +561,7 @@ static int listener_close(lua_State *L)
 /* --- The classes ------------------------------------------------------------------------------------------------------ */
 
 static const luaL_Reg stream_methods[] = {
-    { "send", stream_send }, { "receive", stream_receive }, { "recv", stream_recv }, { "recv_exact", stream_recv_exact }, { "lines", stream_lines },
+    { "send", stream_send }, { "receive", stream_receive }, { "recv", stream_recv }, { "recv_exact", stream_recv_exact },
     { "connect", stream_connect }, { "close", stream_close }, { "abort", stream_abort }, { "finish", stream_finish },
     { "settimeout", set_timeout }, { "gettimeout", get_timeout },
     { "getfd", stream_getfd }, { "pollfd", stream_getfd }, { "events", stream_events }, { "timeout", stream_timeout },
@@ -586,6 +598,10 @@ static void vs_classes(lua_State *L)
     push_functions(L, module, SWIGTYPE_p_virtsock_options);
     set_class(L, SWIGTYPE_p_virtsock_options, NULL, NULL);
     push_methods(L, module, stream_methods, "stream");
+    lua_pushcfunction(L, next_line);
+    lua_pushcfunction(L, next_whole_line);
+    lua_pushcclosure(L, stream_lines, 2);
+    lua_setfield(L, -2, "lines");
     set_class(L, SWIGTYPE_p_virtsock_stream, stream_tostring, stream_close);
     push_methods(L, module, listener_methods, "listener");
     set_class(L, SWIGTYPE_p_virtsock_listener, listener_tostring, listener_close);

@@ -17,9 +17,12 @@ _Static_assert(sizeof(lua_Number) >= 8, "uint32_t has to fit in a lua_Number");
 /* A whole number that was not rounded on its way; no text. */
 static bool vs_whole(lua_State *L, int index, int64_t min, int64_t max, int64_t *out)
 {
-    lua_Number n = lua_tonumber(L, index);
+    lua_Number n;
 
-    if (lua_type(L, index) != LUA_TNUMBER || !(n > -0x1p53 && n < 0x1p53) || (lua_Number)(int64_t)n != n)
+    if (lua_type(L, index) != LUA_TNUMBER)
+        return false;
+    n = lua_tonumber(L, index);
+    if (!(n > -0x1p53 && n < 0x1p53) || (lua_Number)(int64_t)n != n)
         return false;
     *out = (int64_t)n;
     return *out >= min && *out <= max;

@@ -24,7 +24,21 @@ end
 
 local plain = header:gsub("/%*.-%*/", ""):gsub("\n#[^\n]*", ""):gsub('extern "C" {', ""):gsub("\n}%s*$", "\n"):gsub("VIRTSOCK_API ", "")
 ffi.cdef(plain)
-ffi.cdef "void *memchr(const void *bytes, int byte, size_t size);"
+ffi.cdef [[
+  void *memchr(const void *bytes, int byte, size_t size);
+  void *malloc(size_t size);
+  void free(void *bytes);
+  struct virtsock_lua_listener { virtsock_listener *handle; int32_t block_ms, total_ms; };
+  struct virtsock_lua_stream {
+    virtsock_stream *handle;
+    int32_t block_ms, total_ms;         /* the two limits; -1: none */
+    int32_t type;                       /* VIRTSOCK_TYPE_; 0: not asked for yet */
+    bool sends;                         /* the last call that failed was a send */
+    char *kept;                         /* once a line was wanted; those from at to over were not asked for yet */
+    int32_t at, over;
+    double received, sent, born_ms;
+  };
+]]
 local C = load_library()
 
 local core, free = {}, {}
@@ -48,10 +62,12 @@ for _, kind in ipairs { "address", "options", "stream", "listener" } do
   free[kind] = C["virtsock_" .. kind .. "_free"]
 end
 
+local stream_type, listener_type = ffi.typeof "struct virtsock_lua_stream", ffi.typeof "struct virtsock_lua_listener"
+
 local function handle_of(kind, value)
-  local handle = type(value) == "table" and rawget(value, "handle") or value
-  if not istype(handle_types[kind].type, handle) then bad(3, kind, value) end
-  return handle
+  if istype(stream_type, value) or istype(listener_type, value) then value = value.handle end
+  if not istype(handle_types[kind].type, value) then bad(3, kind, value) end
+  return value
 end
 
 local function name_of(status) return str(C.virtsock_status_name(status)) end
@@ -74,8 +90,8 @@ end
 local wrap = {}                         -- kind of handle: what users get
 
 local function given(kind, handle)
-  handle = ffi.gc(handle, free[kind])
-  return wrap[kind] and wrap[kind](handle) or handle
+  if wrap[kind] then return wrap[kind](handle) end
+  return ffi.gc(handle, free[kind])
 end
 
 -- One C parameter after the other: what goes into the call, and what its results are. `use` of an argument, `out` of a result.
@@ -197,7 +213,9 @@ local now_ms = core.now_ms
 local OK, EOF, INTERRUPTED = 0, C.VIRTSOCK_E_EOF, C.VIRTSOCK_E_INTERRUPTED
 local KEPT, SCRATCH = 8192, 65536
 
-local done, err = new "size_t[1]", new "virtsock_error"        -- of the call that is under way: nothing comes between it and its results
+-- Of the call that is under way: nothing comes between it and its results. An unsigned count is slow to become a number.
+local done, err = new "size_t[1]", new "virtsock_error"
+local count = ffi.cast("intptr_t *", done)
 
 local function milliseconds(seconds)
   if seconds == nil then return -1 end
@@ -208,7 +226,7 @@ local function milliseconds(seconds)
 end
 
 local function settimeout(self, seconds, mode)
-  if type(self) ~= "table" or rawget(self, "handle") == nil then bad(2, "stream", self) end
+  if not istype(stream_type, self) and not istype(listener_type, self) then bad(2, "stream", self) end
   local ms = milliseconds(seconds)
   if mode ~= nil and mode ~= "b" and mode ~= "t" then bad(2, '"b" or "t"', mode) end
   if mode ~= "t" then self.block_ms = ms end
@@ -217,7 +235,7 @@ local function settimeout(self, seconds, mode)
 end
 
 local function gettimeout(self)
-  if type(self) ~= "table" or rawget(self, "handle") == nil then bad(2, "stream", self) end
+  if not istype(stream_type, self) and not istype(listener_type, self) then bad(2, "stream", self) end
   return self.block_ms < 0 and -1 or self.block_ms / 1000, self.total_ms < 0 and -1 or self.total_ms / 1000
 end
 
@@ -251,8 +269,12 @@ end
 local Stream, Listener = {}, {}
 core.stream, core.listener = Stream, Listener
 
-local function self_of(self, kind)
-  if type(self) ~= "table" or getmetatable(self) ~= false or rawget(self, "handle") == nil then bad(3, kind, self) end
+local function a_stream(self)
+  if not istype(stream_type, self) then bad(3, "stream", self) end
+end
+
+local function a_listener(self)
+  if not istype(listener_type, self) then bad(3, "listener", self) end
 end
 
 local function has_messages(self)
@@ -267,7 +289,7 @@ local function index(n, what)
 end
 
 function Stream:send(data, i, j)
-  self_of(self, "stream")
+  a_stream(self)
   if type(data) ~= "string" then bad(2, "data: string", data) end
   local size, ends = #data, ends_of(self)
   i, j = index(i, 1), index(j, -1)
@@ -276,9 +298,8 @@ function Stream:send(data, i, j)
   local call = (has_messages(self) or self.block_ms > 0) and C.virtsock_stream_send or C.virtsock_stream_send_all
   local status
   repeat
-    local bytes = ffi.cast("const char *", data)
-    status = call(self.handle, bytes + min(from, size), to - from, done, left_ms(self, ends), err)
-    local moved = tonumber(done[0])
+    status = call(self.handle, ffi.cast("const char *", data) + min(from, size), to - from, done, left_ms(self, ends), err)
+    local moved = tonumber(count[0])
     from, self.sent = from + moved, self.sent + moved
   until not (status == OK and from < to or goes_on(status))
   if status == OK then return from end
@@ -288,7 +309,7 @@ end
 
 -- Some bytes, at least one: those that were kept, else from the core. A status and how many.
 local function some(self, to, cap, ends)
-  local kept = self.to - self.at
+  local kept = self.over - self.at
   if kept > 0 then
     kept = min(kept, cap)
     ffi.copy(to, self.kept + self.at, kept)
@@ -298,7 +319,7 @@ local function some(self, to, cap, ends)
   local status, moved
   repeat
     status = C.virtsock_stream_recv(self.handle, to, cap, done, left_ms(self, ends), err)
-    moved = tonumber(done[0])
+    moved = tonumber(count[0])
   until not goes_on(status)
   self.received = self.received + moved
   return status, moved
@@ -338,10 +359,11 @@ end
 
 local function receive_line(self, keep, prefix)
   local ends = ends_of(self)
-  self.kept = self.kept or new("char[?]", KEPT)
+  if self.kept == nil then self.kept = ffi.C.malloc(KEPT) end
+  if self.kept == nil then error("not enough memory", 2) end
   while true do
-    local from, count = self.kept + self.at, self.to - self.at
-    local newline = count > 0 and ffi.C.memchr(from, 10, count) or nil
+    local from, left = self.kept + self.at, self.over - self.at
+    local newline = left > 0 and ffi.C.memchr(from, 10, left) or nil
     if newline ~= nil then
       local size = tonumber(ffi.cast("char *", newline) - from) + 1
       self.at = self.at + size
@@ -352,11 +374,11 @@ local function receive_line(self, keep, prefix)
       local line = prefix .. str(from, size)
       return keep and line or sub(line, 1, line:byte(-2) == 13 and -3 or -2)
     end
-    prefix = prefix .. str(from, count)
-    self.at, self.to = 0, 0
+    prefix = prefix .. str(from, left)
+    self.at, self.over = 0, 0
     local status, moved = some(self, self.kept, KEPT, ends)
     if status ~= OK then return received(self, prefix, #prefix, status) end
-    self.to = moved
+    self.over = moved
   end
 end
 
@@ -366,7 +388,7 @@ local function count_of(n)
 end
 
 function Stream:receive(pattern, prefix)
-  self_of(self, "stream")
+  a_stream(self)
   if prefix ~= nil and type(prefix) ~= "string" then bad(2, "prefix: string", prefix) end
   prefix = prefix or ""
   if has_messages(self) then
@@ -390,21 +412,25 @@ end
 function Stream:recv_exact(n) return self:receive(count_of(n)) end
 
 function Stream:recv(n)
-  self_of(self, "stream")
+  a_stream(self)
   count_of(n)
   local bytes, size, status = gather(self, has_messages(self) and n or min(n, SCRATCH), true, "")
   return received(self, bytes, size, status)
 end
 
+local function line_or_end(line, word, rest, message)
+  if line then return line end
+  if word ~= "closed" then error(message, 0) end
+  return rest ~= "" and rest or nil
+end
+local function next_line(self) return line_or_end(self:receive "*l") end
+local function next_whole_line(self) return line_or_end(self:receive "*L") end
+
+-- The same functions each time: a loop is compiled for those that are known.
 function Stream:lines(pattern)
-  self_of(self, "stream")
+  a_stream(self)
   if has_messages(self) or pattern ~= nil and not (type(pattern) == "string" and pattern:match "^%*?[lL]$") then bad(2, '"*l" or "*L"', pattern) end
-  return function()
-    local line, word, rest, message = self:receive(pattern)
-    if line then return line end
-    if word ~= "closed" then error(message, 2) end
-    return rest ~= "" and rest or nil
-  end
+  return pattern and pattern:find "L" and next_whole_line or next_line, self
 end
 
 local function wants(self)
@@ -413,7 +439,7 @@ local function wants(self)
   return fd, self.sends and C.VIRTSOCK_WANT_SEND or C.VIRTSOCK_WANT_RECV, self:dirty() and 0 or -1
 end
 
-function Stream:dirty() return self.at < self.to end
+function Stream:dirty() return self.at < self.over end
 function Stream:getfd() return (wants(self)) end
 function Stream:events() return ({ [0] = "", "r", "w", "rw" })[select(2, wants(self))] end
 function Stream:timeout()
@@ -431,8 +457,8 @@ function Stream:connect()
 end
 
 local function close(self, linger_ms)
-  self_of(self, "stream")
-  self.at, self.to, err.message[0] = 0, 0, 0
+  a_stream(self)
+  self.at, self.over, err.message[0] = 0, 0, 0
   return ended(C.virtsock_stream_close(self.handle, linger_ms, err))
 end
 function Stream:close() return close(self, -1) end
@@ -448,17 +474,20 @@ end
 
 Stream.pollfd, Stream.settimeout, Stream.gettimeout = Stream.getfd, settimeout, gettimeout
 
-local stream_class = { __index = Stream, __metatable = false, __name = "virtsock.stream" }
-function stream_class:__tostring() return "virtsock.stream (fd " .. core.stream_fd(self) .. ")" end
-function wrap.stream(handle)
-  return setmetatable({ handle = handle, block_ms = -1, total_ms = -1, type = 0, sends = false, kept = false, at = 0, to = 0,
-    received = 0, sent = 0, born_ms = now_ms() }, stream_class)
-end
+ffi.metatype(stream_type, {
+  __index = Stream,
+  __tostring = function(self) return "virtsock.stream (fd " .. core.stream_fd(self) .. ")" end,
+  __gc = function(self)
+    C.virtsock_stream_free(self.handle)
+    ffi.C.free(self.kept)
+  end,
+})
+function wrap.stream(handle) return stream_type { handle = handle, block_ms = -1, total_ms = -1, born_ms = now_ms() } end
 
 -- --- Listeners -----------------------------------------------------------------------------------------------------------------------
 
 function Listener:accept()
-  self_of(self, "listener")
+  a_listener(self)
   local out, ends, status = handle_types.stream.out(), ends_of(self), nil
   repeat
     status = C.virtsock_accept(out, self.handle, left_ms(self, ends), err)
@@ -469,16 +498,19 @@ end
 
 function Listener:getfd() return core.listener_fd(self) end
 function Listener:close()
-  self_of(self, "listener")
+  a_listener(self)
   err.message[0] = 0
   return ended(C.virtsock_listener_close(self.handle, err))
 end
 
 Listener.pollfd, Listener.settimeout, Listener.gettimeout = Listener.getfd, settimeout, gettimeout
 
-local listener_class = { __index = Listener, __metatable = false, __name = "virtsock.listener" }
-function listener_class:__tostring() return "virtsock.listener (fd " .. core.listener_fd(self) .. ")" end
-function wrap.listener(handle) return setmetatable({ handle = handle, block_ms = -1, total_ms = -1 }, listener_class) end
+ffi.metatype(listener_type, {
+  __index = Listener,
+  __tostring = function(self) return "virtsock.listener (fd " .. core.listener_fd(self) .. ")" end,
+  __gc = function(self) C.virtsock_listener_free(self.handle) end,
+})
+function wrap.listener(handle) return listener_type { handle = handle, block_ms = -1, total_ms = -1 } end
 
 -- The layer is the other core's: its file takes this one.
 for _, search in ipairs(package.loaders) do
