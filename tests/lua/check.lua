@@ -164,7 +164,7 @@ function check.run()
     passed = passed and after == before
   end
   print("END")
-  os.exit(passed and 0 or 1)
+  os.exit(passed and 0 or 1, true)       -- closes the state, where the Lua can
 end
 
 return check

@@ -88,9 +88,10 @@ def test_the_walk_through(way):
 
 
 @half_close
-def test_socat_connects(way):
+@pytest.mark.parametrize("server", LANGUAGES)
+def test_socat_connects(way, server):
     ends = way(PORT + 3)
-    with serve(ends.listening, "C", ends.listens_at):
+    with serve(ends.listening, server, ends.listens_at):
         done = ends.connecting.run(f"printf hello | socat -t 20 - VSOCK-CONNECT:{cid_of(ends.connects_to)}:{PORT + 3}")
     assert done == (0, b"helloBye!"), done.text
 
@@ -102,6 +103,15 @@ def test_socat_listens(way):
         job.expect("listening on")
         done = ends.connecting.run(f"printf hello | {TOOL} cat --wait 20 '{ends.connects_to}'")
     assert done == (0, b"hello"), done.text
+
+
+@half_close
+@pytest.mark.parametrize("client", LANGUAGES)
+def test_socat_sends_back(way, client):
+    ends = way(PORT + 12)
+    with ends.listening.start(f"exec socat -d -d VSOCK-LISTEN:{PORT + 12},fork EXEC:cat") as job:
+        job.expect("listening on")
+        ask(ends.connecting, client, ends.connects_to, False)
 
 
 PYTHON_SERVER = """
