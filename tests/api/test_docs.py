@@ -13,7 +13,7 @@ import types
 import pytest
 import virtsock
 
-from .tree import PYTHON, ROOT, run
+from .tree import LUA, PYTHON, ROOT, run
 
 PAGES = ROOT / "docs" / "python"
 INNER = {"native", "__main__"}      # for the modules beside it; the command
@@ -160,3 +160,16 @@ def test_page(tmp_path):
     missing = sorted(wanted - listed)
     assert not missing, "not on the page: see docs/python/index.rst"
     assert "<dd></dd>" not in page
+
+
+def test_the_reference_of_lua(tmp_path, need):
+    """ldoc takes every warning for an error, and what it makes has every name of meta.lua, whose names are those that there are (010_load)."""
+    need(shutil.which("ldoc") and shutil.which("lua5.4"), "no ldoc, or no Lua 5.4")
+    run("lua5.4", ROOT / "docs/lua/reference.lua", tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    meta = (LUA / "meta.lua").read_text()
+    functions = re.findall(r"^function (?:virtsock\.)?([\w:]+)\(", meta, re.MULTILINE)
+    fields = re.findall(r"^---@field (\w+)", meta, re.MULTILINE)
+    assert len(functions) > 40 and len(fields) > 30
+    assert not [name for name in functions if f'name = "{name}"' not in page and f'name="{name}"' not in page]
+    assert not [name for name in fields if name not in page]

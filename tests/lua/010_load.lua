@@ -49,6 +49,49 @@ test("constants", function()
   if math.type then equal(math.type(virtsock.CID_ANY), "integer") end
 end)
 
+-- What the language server and the reference are told, against what is there: { virtsock = names, Stream =, Listener =, Options =, fields = }.
+local function told()
+  local file = io.open(check.directory .. "../../bindings/lua/meta.lua")
+  if not file then check.skip "its sources are not here" end
+  local names, class = { virtsock = {}, Stream = {}, Listener = {}, Options = {} }, nil
+  for line in file:lines() do
+    class = line:match "^%-%-%-@class ([%w%.]+)" or class
+    local field = line:match "^%-%-%-@field ([%w_]+)"
+    local owner, name = line:match "^function (%a+)[.:]([%w_]+)%("
+    if owner then names[owner][name] = true end
+    if field and class == "virtsock" then names.virtsock[field] = true end
+    if field and class == "virtsock.Options" then names.Options[field] = true end
+  end
+  file:close()
+  return names
+end
+
+local function same_names(have, want, what)
+  for name in pairs(have) do assert(want[name], what .. ": " .. name .. " is not told of") end
+  for name in pairs(want) do assert(have[name] ~= nil, what .. ": there is no " .. name) end
+end
+
+test("meta_names_what_there_is", function()
+  local names = told()
+  same_names(virtsock, names.virtsock, "virtsock")
+  local options = { timeout = true, allow = true }
+  for name in pairs(core) do
+    local option = name:match "^OPTION_(.*)"
+    if option and option ~= "INTERRUPTIBLE" then options[option:lower()] = true end
+  end
+  same_names(options, names.Options, "options")
+  if not check.ffi then
+    same_names(core.stream, names.Stream, "streams")
+    same_names(core.listener, names.Listener, "listeners")
+  end
+  local listener = assert(virtsock.listen(check.address()))
+  local stream = assert(virtsock.connect(listener:address()))
+  for name in pairs(names.Stream) do equal(type(stream[name]), "function", name) end
+  for name in pairs(names.Listener) do equal(type(listener[name]), "function", name) end
+  stream:close()
+  listener:close()
+end)
+
 test("statuses_have_names", function()
   equal(core.status_name(core.OK), "ok")
   equal(core.status_name(core.E_REFUSED), "refused")
