@@ -75,6 +75,7 @@ end
 -- The core's address of a text, an address or a table of parts; nil, message, status.
 local function address_handle(a)
   if handles[a] then return handles[a] end
+  if type(a) == "table" and getmetatable(a) == false then a = tostring(a) end           -- of a module that was loaded before this one
   if type(a) == "string" then
     if find(a, "\0", 1, true) then return nil, "parse: there is a NUL in the address", "invalid" end
     return core.address_parse(a)
