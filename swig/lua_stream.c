@@ -260,6 +260,7 @@ static int receive_line(lua_State *L, struct stream *s, bool whole, struct pile 
         s->at = s->end = 0;
         if ((status = some(L, s, s->kept, KEPT, &done, &call)) != VIRTSOCK_OK)
             return received(L, s, pile, &call, status);
+        s->at = 0;                      /* a hook's receive may have moved it */
         s->end = (uint32_t)done;
     }
 }
