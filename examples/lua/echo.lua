@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What the schedulers beside this file run: `serve ADDRESS` sends each guest's lines back, `ask ADDRESS [COUNT]` is that many guests, who are
--- all there at once before the first one leaves. A scheduler has connect, receive, send, spawn(f), serve(listener, f) and run(), which may look at `done`.
+-- all there at once before the first one leaves. A scheduler has connect, receive, send, spawn(f), serve(listener, f) and run(), which may look
+-- at `done`.
 local virtsock = require "virtsock"
 
 local function serve(scheduler, address)

@@ -4,7 +4,7 @@
 
 package.path = (arg[0]:match("^.*/") or "./") .. "?.lua;" .. package.path
 local check = require "check"
-local virtsock, core = require "virtsock", require "virtsock.core"
+local virtsock = require "virtsock"
 local test, equal = check.test, check.equal
 
 local vectors = os.getenv "VIRTSOCK_TEST_VECTORS" or check.directory .. "../vectors"

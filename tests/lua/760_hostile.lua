@@ -11,7 +11,8 @@ local test, equal = check.test, check.equal
 local unpack = table.unpack or unpack
 local function none() end
 local odd = {
-  false, true, 0, -1, 1.5, 2 ^ 31, 2 ^ 32 - 1, 2 ^ 32, 2 ^ 53, 2 ^ 63, -2 ^ 63, 1 / 0, -1 / 0, 0 / 0, "", "\0", "x", ("x"):rep(70000), "5", "*a", "*l",
+  false, true, 0, -1, 1.5, 2 ^ 31, 2 ^ 32 - 1, 2 ^ 32, 2 ^ 53, 2 ^ 63, -2 ^ 63, 1 / 0, -1 / 0, 0 / 0,
+  "", "\0", "x", ("x"):rep(70000), "5", "*a", "*l",
   {}, { 1 }, none, coroutine.create(none), io.stdout, setmetatable({}, { __index = function() error "in __index" end }),
   setmetatable({}, { __tostring = function() error "in __tostring" end }),
 }
@@ -62,7 +63,8 @@ test("listeners", function()
 end)
 
 test("functions_of_the_module", function()
-  for _, name in ipairs { "address", "connect", "connect_start", "listen", "resolve", "wait", "supported", "service_from_port", "port_from_service" } do
+  local names = { "address", "connect", "connect_start", "listen", "resolve", "wait", "supported", "service_from_port", "port_from_service" }
+  for _, name in ipairs(names) do
     for i = 1, #odd + 1 do
       local fine, made = pcall(virtsock[name], odd[i], name == "wait" and 0 or nil)
       if fine and type(made) == "userdata" and made.close then made:close() end

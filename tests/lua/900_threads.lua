@@ -45,7 +45,7 @@ local function send(stream, data)
 end
 
 local function receive(stream, size)
-  local data, word, partial, message = nil, nil, "", nil
+  local partial, data, word, message = ""
   while true do
     data, word, partial, message = stream:receive(size, partial)
     if data then return data end

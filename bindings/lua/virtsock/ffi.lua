@@ -336,7 +336,7 @@ local scratch = new("char[?]", SCRATCH)
 
 -- Up to `want` bytes or, `once`, some; twice the room that is full, and no more, for a number that a peer sent.
 local function gather(self, want, once, prefix)
-  local ends, room, size, status, moved = ends_of(self), SCRATCH, #prefix, OK, 0
+  local ends, room, size, status = ends_of(self), SCRATCH, #prefix, OK
   local bytes = scratch or new("char[?]", SCRATCH)
   scratch = nil
   local first = bytes
@@ -349,6 +349,7 @@ local function gather(self, want, once, prefix)
       ffi.copy(larger, bytes, size)
       bytes, room = larger, room * 2
     end
+    local moved
     status, moved = some(self, bytes + size, min(want, room) - size, ends)
     size = size + moved
     if once or status ~= OK then break end
@@ -449,7 +450,8 @@ end
 function Stream:getstats() return self.received, self.sent, (now_ms() - self.born_ms) / 1000 end
 
 function Stream:connect()
-  local ends, status = ends_of(self), nil
+  local ends = ends_of(self)
+  local status
   repeat
     status = C.virtsock_stream_connect(self.handle, left_ms(self, ends), err)
   until not goes_on(status)
@@ -488,7 +490,8 @@ function wrap.stream(handle) return stream_type { handle = handle, block_ms = -1
 
 function Listener:accept()
   a_listener(self)
-  local out, ends, status = handle_types.stream.out(), ends_of(self), nil
+  local out, ends = handle_types.stream.out(), ends_of(self)
+  local status
   repeat
     status = C.virtsock_accept(out, self.handle, left_ms(self, ends), err)
   until not goes_on(status)

@@ -15,7 +15,8 @@ end
 
 local function tell(row, ours, others, name, goal)
   local ratio = ours / others
-  print(("%-22s %9.1f ns, %s %9.1f ns, ratio %.3f (at most %.2f)%s"):format(row, ours * 1e9, name, others * 1e9, ratio, goal, ratio > goal and " OVER" or ""))
+  local over = ratio > goal and " OVER" or ""
+  print(("%-22s %9.1f ns, %s %9.1f ns, ratio %.3f (at most %.2f)%s"):format(row, ours * 1e9, name, others * 1e9, ratio, goal, over))
 end
 
 -- Each way is calls(n) or a function that tells its seconds itself. The medians of seconds a call.
