@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What `cmake --install` gives, from the outside: a CMake project and a compiler's command line that use it. And a bare configuration,
-with and without SWIG."""
+"""What `cmake --install` gives, from the outside: a CMake project and a compiler's command line that use it, and every Lua. And a bare
+configuration, with and without SWIG."""
 
 import os
 import re
@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from builds import LUAS
 
-from .tree import ROOT, VERSION, run, script
+from .tree import DEV, ROOT, VERSION, programs_but, run, script
 
 CONSUMER = """
 #include <stdio.h>
@@ -104,19 +105,44 @@ def test_pkg_config(prefix, consumer):
     assert run(consumer / "consumer", env={**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")}) == SAYS
 
 
+# --- The Lua module ------------------------------------------------------------------------------------------------------
+
+# Of the path that this Lua begins with nothing but what is below /usr/local, which moves to the prefix.
+MOVED = """
+local function moved(path)
+  return (path:gsub("[^;]+", function(entry) return entry:find("^/usr/local/") and arg[1] .. entry:sub(11) or "" end))
+end
+package.path, package.cpath = moved(package.path), moved(package.cpath)
+local virtsock = require "virtsock"
+print(virtsock.version, debug.getinfo(virtsock.connect, "S").source)
+if jit then print(#require "virtsock.header" > 0, package.searchpath("virtsock.ffi", package.path)) end
+"""
+
+
+@pytest.fixture(scope="module")
+def lua_prefix(tmp_path_factory):
+    prefix = tmp_path_factory.mktemp("prefix")
+    run("cmake", "--install", DEV, "--prefix", prefix)
+    return prefix
+
+
+@pytest.mark.parametrize("version", LUAS)
+def test_it_is_in_the_path_of_each_lua(lua_prefix, version, tmp_path, need):
+    need(shutil.which(LUAS[version]) and (DEV / "lua" / version).exists(), f"no module for {LUAS[version]}")
+    (tmp_path / "moved.lua").write_text(MOVED)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LUA_")}
+    says = run(LUAS[version], "moved.lua", lua_prefix, cwd=tmp_path, env=environment).split()
+    folder = lua_prefix / "share" / "lua" / ("5.1" if version == "jit" else version)
+    assert says == [VERSION, f"@{folder}/virtsock.lua", *(["true", f"{folder}/virtsock/ffi.lua"] if version == "jit" else [])]
+
+
 # --- A bare configuration ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def without_swig(tmp_path):
     """configure(more): with a PATH that has every program but SWIG."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    for folder in os.get_exec_path():
-        for program in Path(folder).glob("*"):
-            link = programs / program.name
-            if not program.name.startswith("swig") and not link.is_symlink():
-                link.symlink_to(program.resolve())
+    programs = programs_but(tmp_path / "programs", "swig")
 
     def configure(*more):
         command = ["cmake", "-S", ROOT, "-B", tmp_path / "build", "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF", *more]

@@ -96,7 +96,7 @@ def test_systems_are_named_in_the_platform_alone():
 
 
 def test_every_source_is_listed():
-    """For CMakeLists.txt and setup.py alike, each once, and with the system that it is for."""
+    """For CMakeLists.txt, setup.py and the rock alike, each once, and with the system that it is for."""
     assert sorted(file for _, file in listed_sources()) == [str(file) for file in core_files("*.c")]
     for systems, file in listed_sources():
         named = [word for word in Path(file).stem.split("_") if word in SYSTEM_WORDS]

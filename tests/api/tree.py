@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the checks share: where things are, what the public header says, and how a program is run."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -28,6 +29,17 @@ def script(path, text):
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path
+
+
+def programs_but(folder, *names):
+    """A folder for PATH with every program but those whose names begin so."""
+    folder.mkdir()
+    for place in os.get_exec_path():
+        for program in Path(place).glob("*"):
+            link = folder / program.name
+            if not program.name.startswith(names) and not link.is_symlink():
+                link.symlink_to(program.resolve())
+    return folder
 
 
 def core_files(*patterns):
