@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Lua 5.1 to 5.4 and LuaJIT. Misuse (a wrong type, a number that does not fit) raises. What makes or asks fails with
+ * Lua 5.1 to 5.5 and LuaJIT. Misuse (a wrong type, a number that does not fit) raises. What makes or asks fails with
  * nil, message, status, advice; what sends, receives, accepts or ends with nil, word, partial, message, advice, as LuaSocket does.
  * Memory is Lua's own and taken before the call: an error that jumps out of here leaves nothing behind.
  */

@@ -28,13 +28,14 @@ def run_test(command: list[str], test: str, environment: dict[str, str]) -> None
         raise ProgramFailure(f"{' '.join(command)} {test}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-def run_whole(command: list[str], environment: dict[str, str]) -> None:
-    """All its tests in one process."""
+def run_whole(command: list[str], environment: dict[str, str]) -> str:
+    """All its tests in one process. What it printed."""
     done = subprocess.run(command, env={**os.environ, **environment}, text=True, errors="replace", capture_output=True, timeout=300,
                           stdin=subprocess.DEVNULL)
     lines = done.stdout.splitlines()
     if done.returncode != 0 or lines[-1:] != ["END"] or not any(line.startswith(("ok ", "skip ")) for line in lines):
         raise ProgramFailure(f"{' '.join(command)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def names_of(command: list[str], environment: dict[str, str]) -> list[str]:

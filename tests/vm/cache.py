@@ -28,7 +28,7 @@ def cache_root():
 
 
 def cached(name, make):
-    """cache_root()/name, made by make(new empty folder) once; a folder half made is never seen under that name."""
+    """cache_root()/name, or the whole path that name is, made by make(new empty folder) once; a folder half made is never seen there."""
     final = cache_root() / name
     if final.exists():
         return final
