@@ -49,7 +49,7 @@ def running(args, env=None):
 
 
 def ask(command):
-    done = subprocess.run(**command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(**command, capture_output=True, text=True, timeout=20)
     assert done.returncode == 0 and done.stdout == "100 guests at once, 100 answered\n", done.stdout + done.stderr
 
 
@@ -67,5 +67,5 @@ def test_a_hundred_handshakes(example, tmp_path):
 
 
 def test_usage(example):
-    done = subprocess.run(**example("serve"), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(**example("serve"), capture_output=True, text=True, timeout=20)
     assert done.returncode == 2 and "serve ADDRESS" in done.stderr

@@ -50,5 +50,6 @@ os.execute(("mkdir -p '%s'"):format(output))
 local source = assert(io.open(output .. "/virtsock.lua", "w"))
 source:write(table.concat(lines, "\n"), "\n")
 source:close()
-local done = os.execute(("ldoc --quiet --fatalwarnings --project virtsock --title 'virtsock for Lua' --format backtick --dir '%s' '%s/virtsock.lua'"):format(output, output))
+local ldoc = "ldoc --quiet --fatalwarnings --project virtsock --title 'virtsock for Lua' --format backtick --dir '%s' '%s/virtsock.lua'"
+local done = os.execute(ldoc:format(output, output))
 os.exit((done == true or done == 0) and 0 or 1)
