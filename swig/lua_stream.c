@@ -265,21 +265,29 @@ static int receive_line(lua_State *L, struct stream *s, bool whole, struct pile 
     }
 }
 
+/* Argument 2, if it is a number of bytes. More than there is memory for is asked for in vain. */
+static bool is_count(lua_State *L, size_t *count)
+{
+    int64_t exact;
+
+    if (!vs_whole(L, 2, 0, INT64_MAX, &exact))
+        return false;
+    *count = exact < PTRDIFF_MAX ? (size_t)exact : PTRDIFF_MAX;
+    return true;
+}
+
 /* What index 2 asks for: 'n' bytes, 'l'ine, 'L'ine with its end, 'a'll. */
 static char pattern(lua_State *L, struct stream *s, size_t *count)
 {
     const int   type = lua_type(L, 2);
     const char *text = type == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    int64_t     exact;
 
     if (type <= 0) {
         *count = SCRATCH;
         return has_messages(s) ? 'n' : 'l';
     }
-    if (type == LUA_TNUMBER && vs_whole(L, 2, 0, INT64_MAX, &exact)) {
-        *count = (size_t)exact;
+    if (is_count(L, count))
         return 'n';
-    }
     text += *text == '*';
     if (has_messages(s) || (strcmp(text, "l") != 0 && strcmp(text, "L") != 0 && strcmp(text, "a") != 0))
         luaL_argerror(L, 2, lua_pushfstring(L, has_messages(s) ? "number of bytes expected, got %s"
@@ -322,11 +330,11 @@ static int stream_receive(lua_State *L)
 
 static size_t count_at_2(lua_State *L)
 {
-    int64_t exact;
+    size_t count = 0;
 
-    if (!vs_whole(L, 2, 0, INT64_MAX, &exact))
+    if (!is_count(L, &count))
         luaL_argerror(L, 2, lua_pushfstring(L, "number of bytes expected, got %s", luaL_typename(L, 2)));
-    return (size_t)exact;
+    return count;
 }
 
 static int stream_recv_exact(lua_State *L)

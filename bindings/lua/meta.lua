@@ -148,6 +148,24 @@ function virtsock.service_from_port(port) end
 ---@return string? word "invalid": no GUID; "not found": a GUID that stands for no port
 function virtsock.port_from_service(service) end
 
+--- Registers a Hyper-V service with a Windows host, for guests to reach it. Done before is fine; the name that is there stays. "denied" without an
+-- administrator's rights; "unsupported": other systems need no registration.
+---@param service string a GUID or a port
+---@param name string for people to read
+---@return true? done
+---@return string? message
+---@return string? status
+---@return string? advice
+function virtsock.service_register(service, name) end
+
+--- Takes that back.
+---@param service string
+---@return true? done
+---@return string? message
+---@return string? status
+---@return string? advice
+function virtsock.service_unregister(service) end
+
 --- Seconds of a clock that is never set, for elapsed time.
 ---@return number seconds
 function virtsock.monotime() end

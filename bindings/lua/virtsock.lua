@@ -12,6 +12,7 @@ local find = string.find
 local virtsock = {
   version = core.version(), local_cid = core.local_cid,
   service_from_port = core.service_from_port, port_from_service = core.port_from_service,
+  service_register = core.service_register, service_unregister = core.service_unregister,
   monotime = function() return core.now_ms() / 1000 end,        -- seconds of a clock that is never set, for elapsed time
 }
 for name, value in pairs(core) do
