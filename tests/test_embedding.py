@@ -40,7 +40,7 @@ def run(*command, **environment):
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_the_example(lua, compiler, tmp_path):
     """With nothing of virtsock's to be found by the script's paths."""
-    program = compile_with(lua, ROOT / "examples/c/embed.c", tmp_path / "embed", compiler)
+    program = compile_with(lua, ROOT / "examples/lua/embed.c", tmp_path / "embed", compiler)
     script = tmp_path / "script.lua"
     script.write_text('local v = require "virtsock"\nassert(_G.virtsock == nil)\nprint(v.address(arg[1]), v == require "virtsock")\n')
     nowhere = {"LUA_PATH": "", "LUA_CPATH": ""}
@@ -54,7 +54,7 @@ def test_the_example(lua, compiler, tmp_path):
 
 def test_the_tests_inside_it(lua, tmp_path):
     """The layer that is compiled in is the layer."""
-    program = compile_with(lua, ROOT / "examples/c/embed.c", tmp_path / "embed")
+    program = compile_with(lua, ROOT / "examples/lua/embed.c", tmp_path / "embed")
     paths = {"LUA_PATH": f"{ROOT}/tests/lua/?.lua", "LUA_CPATH": ""}
     for name in "300_io", "310_large":
         lines = run(program, ROOT / f"tests/lua/{name}.lua", **paths).stdout.splitlines()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * For programs that embed Lua: the module with no file to be found at run time. Link libvirtsock-lua5.4.a (or that of your Lua), libvirtsock.a and
- * Lua; examples/c/embed.c shows how. States in several threads may open it at once; a state, and what it made, belongs to one thread at a time.
+ * Lua; examples/lua/embed.c shows how. States in several threads may open it at once; a state, and what it made, belongs to one thread at a time.
  */
 #ifndef VIRTSOCK_LUA_H
 #define VIRTSOCK_LUA_H
