@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Nothing but coroutines, in turn; when all of them wait, the program does for a hundredth of a second.
+-- Nothing but coroutines, in turn; when all of them wait, the program does for a thousandth of a second.
 -- lua examples/lua/with_coroutines.lua serve vsock://:1024      lua examples/lua/with_coroutines.lua ask vsock://3:1024 100
 package.path = (arg[0]:match "^.*/" or "./") .. "?.lua;" .. package.path
 local virtsock = require "virtsock"
@@ -22,7 +22,7 @@ function scheduler.serve(listener, guest)
 end
 
 -- A listener that nobody knows: accepting there is a sleep.
-local bed = assert(virtsock.listen(("unix://%s"):format(os.tmpname() .. ".bed"), { timeout = 0.01 }))
+local bed = assert(virtsock.listen(("unix://%s"):format(os.tmpname() .. ".bed"), { timeout = 0.001 }))
 
 function scheduler.run()
   while #tasks > 0 do
