@@ -1,18 +1,28 @@
 -- SPDX-License-Identifier: MIT
 -- What the schedulers beside this file run: `serve ADDRESS` sends each guest's lines back, `ask ADDRESS [COUNT]` is that many guests, who are
--- all there at once before the first one leaves. A scheduler has connect, receive, send, spawn(f), serve(listener, f) and run(), which may look
--- at `done`.
+-- all there at once before the first one leaves. A scheduler has connect, receive, send, spawn(f), run(), which may look at `done`,
+-- and accept, or serve(listener, f) of its own.
 local virtsock = require "virtsock"
+
+local function accept_all(scheduler, listener, guest)
+  scheduler.spawn(function()
+    while true do
+      local stream = assert(scheduler.accept(listener))
+      scheduler.spawn(function() guest(stream) end)
+    end
+  end)
+end
 
 local function serve(scheduler, address)
   local listener = assert(virtsock.listen(address, { timeout = 0 }))
   print("listening on " .. tostring(listener:address()))
   io.stdout:flush()
-  scheduler.serve(listener, function(stream)
+  local function guest(stream)
     local line = scheduler.receive(stream, "*L")
     while line and scheduler.send(stream, line) do line = scheduler.receive(stream, "*L") end
     stream:close()
-  end)
+  end
+  if scheduler.serve then scheduler.serve(listener, guest) else accept_all(scheduler, listener, guest) end
 end
 
 local function ask(scheduler, address, count)

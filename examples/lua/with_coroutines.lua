@@ -12,15 +12,6 @@ function scheduler.spawn(call)
   busy = true
 end
 
-function scheduler.serve(listener, guest)
-  scheduler.spawn(function()
-    while true do
-      local stream = assert(scheduler.accept(listener))
-      scheduler.spawn(function() guest(stream) end)
-    end
-  end)
-end
-
 -- A listener that nobody knows: accepting there is a sleep.
 local bed = assert(virtsock.listen(("unix://%s"):format(os.tmpname() .. ".bed"), { timeout = 0.001 }))
 

@@ -16,15 +16,6 @@ local scheduler, queue = require "await" (pause), cqueues.new()
 
 function scheduler.spawn(call) queue:wrap(call) end
 
-function scheduler.serve(listener, guest)
-  scheduler.spawn(function()
-    while true do
-      local stream = assert(scheduler.accept(listener))
-      scheduler.spawn(function() guest(stream) end)
-    end
-  end)
-end
-
 function scheduler.run() assert(queue:loop()) end
 
 require "echo" (scheduler)

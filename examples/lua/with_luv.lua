@@ -28,15 +28,6 @@ local scheduler = require "await" (pause)
 
 function scheduler.spawn(call) resume(coroutine.create(call)) end
 
-function scheduler.serve(listener, guest)
-  scheduler.spawn(function()
-    while true do
-      local stream = assert(scheduler.accept(listener))
-      scheduler.spawn(function() guest(stream) end)
-    end
-  end)
-end
-
 function scheduler.run() uv.run() end
 
 require "echo" (scheduler)

@@ -15,15 +15,6 @@ end
 
 function scheduler.spawn(call) waits_for[coroutine.create(call)] = false end
 
-function scheduler.serve(listener, guest)
-  scheduler.spawn(function()
-    while true do
-      local stream = assert(scheduler.accept(listener))
-      scheduler.spawn(function() guest(stream) end)
-    end
-  end)
-end
-
 -- One round: those that may go on; then those whose object is ready, or whose time has come.
 local function turn()
   local reading, writing, waiting, least = {}, {}, {}, nil
