@@ -21,7 +21,7 @@ SPEC = f"virtsock-{VERSION}-1.rockspec"
 PLATFORMS = {"linux": LINUX, "freebsd": FREEBSD, "macosx": MACOS, "windows": WINDOWS}
 FILES = ("010_load", "300_io", "400_timeouts")
 SOURCES = 'dofile(arg[1]); for _, file in ipairs(build.platforms[arg[2]].modules["virtsock.core"].sources) do print(file) end'
-INSTALLED = {"lib/lua/{}/virtsock/core.so", *(f"share/lua/{{}}/virtsock{name}.lua" for name in ("", "/ffi", "/header"))}
+INSTALLED = {"lib/lua/{}/virtsock/core.so", *(f"share/lua/{{}}/virtsock{name}.lua" for name in ("", "/ffi", "/library", "/header"))}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ build = {
   modules = {
     virtsock = "virtsock.lua",
     ["virtsock.ffi"] = "virtsock/ffi.lua",
+    ["virtsock.library"] = "virtsock/library.lua",
     ["virtsock.header"] = "virtsock/header.lua",
     ["virtsock.core"] = { incdirs = { "core", "core/include" }, defines = { "VIRTSOCK_STATIC", "SWIG_TYPE_TABLE=virtsock" } },
   },

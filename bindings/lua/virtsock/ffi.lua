@@ -1,29 +1,15 @@
 -- SPDX-License-Identifier: MIT
 --
 -- What `require "virtsock.ffi"` gives on LuaJIT: the same as `require "virtsock"`, over libvirtsock.so by its FFI, so that sends and receives
--- are compiled with the program around them. The functions are made of the text of the C header (virtsock.header); the methods of streams
--- and listeners that the other core has in C are written here. VIRTSOCK_LIBRARY names the library, where it is not on the loader's path.
+-- are compiled with the program around them. The methods of streams and listeners are here; the other functions are virtsock.library's.
 
 local ffi = require "ffi"
-local header = require "virtsock.header"
+local library = require "virtsock.library"
 
+local C, core, bad, whole, failed = library.C, library.core, library.bad, library.whole, library.failed
 local new, str, istype, sub = ffi.new, ffi.string, ffi.istype, string.sub
 local max, min, huge = math.max, math.min, math.huge
 
--- --- The library and its header ------------------------------------------------------------------------------------------------------
-
-local function load_library()
-  local names, problem = { os.getenv "VIRTSOCK_LIBRARY" or "libvirtsock.so.0", "libvirtsock.0.dylib", "virtsock" }, nil
-  for _, name in ipairs(names) do
-    local ok, library = pcall(ffi.load, name)
-    if ok then return library end
-    problem = problem or library
-  end
-  error(("virtsock.ffi: %s (VIRTSOCK_LIBRARY may name the file)"):format(problem), 0)
-end
-
-local plain = header:gsub("/%*.-%*/", ""):gsub("\n#[^\n]*", ""):gsub('extern "C" {', ""):gsub("\n}%s*$", "\n"):gsub("VIRTSOCK_API ", "")
-ffi.cdef(plain)
 ffi.cdef [[
   void *memchr(const void *bytes, int byte, size_t size);
   void *malloc(size_t size);
@@ -39,174 +25,9 @@ ffi.cdef [[
     double received, sent, born_ms;
   };
 ]]
-local C = load_library()
-
-local core, free = {}, {}
-setmetatable(core, { __index = function(_, name)
-  local ok, value = pcall(function() return C["VIRTSOCK_" .. name] end)
-  return ok and value or nil
-end })
-for name, value in header:gmatch "\n#define VIRTSOCK_(%u[%u_]*) +([^\n/]+)" do
-  core[name] = value:match '^"(.-)"' or tonumber(value:match "^(%w+)u")
-end
-
--- --- Arguments and results: what swig/lua.i says for the other core ------------------------------------------------------------------
-
-local function bad(level, what, got) error(("%s expected, got %s"):format(what, type(got)), level + 1) end
-
-local function whole(n, least, most) return type(n) == "number" and n >= least and n <= most and n % 1 == 0 end
-
-local handle_types = {}
-for _, kind in ipairs { "address", "options", "stream", "listener" } do
-  handle_types[kind] = { kind = kind, type = ffi.typeof("virtsock_" .. kind .. " *"), out = ffi.typeof("virtsock_" .. kind .. " *[1]") }
-  free[kind] = C["virtsock_" .. kind .. "_free"]
-end
-
 local stream_type, listener_type = ffi.typeof "struct virtsock_lua_stream", ffi.typeof "struct virtsock_lua_listener"
-
-local function handle_of(kind, value)
-  if istype(stream_type, value) or istype(listener_type, value) then value = value.handle end
-  if not istype(handle_types[kind].type, value) then bad(3, kind, value) end
-  return value
-end
-
-local function name_of(status) return str(C.virtsock_status_name(status)) end
-
-local words = { [C.VIRTSOCK_E_TIMEOUT] = "timeout", [C.VIRTSOCK_E_AGAIN] = "timeout", [C.VIRTSOCK_E_EOF] = "closed",
-  [C.VIRTSOCK_E_CANCELLED] = "closed" }
-local function word_of(status) return words[status] or name_of(status) end
-
-local function message_of(status, err)
-  local advice = C.virtsock_advice(err)
-  return err.message[0] ~= 0 and str(err.message) or name_of(status), advice ~= nil and str(advice) or nil
-end
-
--- Of I/O that failed.
-local function failed(status, partial, err)
-  err.status = status
-  return nil, word_of(status), partial, message_of(status, err)
-end
-
-local wrap = {}                         -- kind of handle: what users get
-
-local function given(kind, handle)
-  if wrap[kind] then return wrap[kind](handle) end
-  return ffi.gc(handle, free[kind])
-end
-
--- One C parameter after the other: what goes into the call, and what its results are. `use` of an argument, `out` of a result.
-local numbers = { int = { -2 ^ 31, 2 ^ 31 - 1 }, uint32_t = { 0, 2 ^ 32 - 1 }, int64_t = { -2 ^ 53, 2 ^ 53 }, size_t = { 0, 2 ^ 31 - 1 } }
-local function parameter(text)
-  local kind = text:match "virtsock_(%a+) %*"
-  if text:find "%*%*" then
-    local out = handle_types[kind].out
-    return { make = function() return out() end, out = function(cell) return cell[0] ~= nil and given(kind, cell[0]) or nil end, maker = true }
-  elseif kind == "error" then
-    return { make = function() return new "virtsock_error" end, error = true }
-  elseif handle_types[kind] then
-    return { use = function(value)
-      if value == nil and text:find "const virtsock_options" then return nil end
-      return handle_of(kind, value)
-    end }
-  elseif text:find "const char %*" then
-    return { use = function(value)
-      if type(value) ~= "string" then bad(3, "string", value) end
-      if value:find("\0", 1, true) then bad(3, "text without a NUL", value) end
-      return value
-    end }
-  elseif text:find "%*$" or text:find "%*%a+$" then
-    local cell = ffi.typeof(text:match "^([%w_]+)" .. "[1]")
-    return { make = function() return cell() end, out = function(value) return tonumber(value[0]) end }
-  end
-  local range = numbers[text:match "^([%w_]+)"] or numbers.int
-  return { use = function(value)
-    if not whole(value, range[1], range[2]) then bad(3, text:find "^uint32" and "whole number of 32 bits" or "whole number", value) end
-    return value
-  end }
-end
-
--- A function of the header whose arguments and results are one C parameter each; the others are written out below.
-local function bind(name, result, list)
-  local call, parameters = C["virtsock_" .. name], {}
-  for text in list:gmatch "[^,]+" do
-    parameters[#parameters + 1] = parameter((text:match "^%s*(.-)%s*$"))
-  end
-  local count = #parameters
-  return function(...)
-    local arguments, at, err, maker = {}, 0, nil, nil
-    for i, one in ipairs(parameters) do
-      if one.use then
-        at = at + 1
-        arguments[i] = one.use((select(at, ...)))
-      else
-        arguments[i] = one.make()
-        if one.error then err = arguments[i] end
-        maker = maker or one.maker
-      end
-    end
-    if select("#", ...) ~= at then error(("bad argument count to '%s': expected %d..%d args, got %d"):format(name, at, at, select("#", ...)), 2) end
-    local status = call(unpack(arguments, 1, count))
-    if result == "void" then return end
-    if result == "virtsock_scheme" or result == "int" then return status end
-    if status ~= 0 then
-      if err == nil then return nil, word_of(status) end
-      return nil, (message_of(status, err)), name_of(status), select(2, message_of(status, err))
-    end
-    local results = {}
-    for i, one in ipairs(parameters) do
-      if one.out then results[#results + 1] = one.out(arguments[i]) end
-    end
-    if #results == 0 then return true end
-    return unpack(results)
-  end
-end
-
-for result, name, list in plain:gmatch "\n([%w_]+) virtsock_([%w_]+)(%b())" do
-  if not list:find "void %*" and not list:find "slice" then core[name] = bind(name, result, sub(list, 2, -2)) end
-end
-
-function core.version() return str(C.virtsock_version()) end
-function core.status_name(status) return name_of(status) end
-function core.options_new() return given("options", C.virtsock_options_new()) end
-function core.address_equal(a, b) return C.virtsock_address_equal(handle_of("address", a), handle_of("address", b)) == 1 end
-function core.address_format(address)
-  local size = C.virtsock_address_format(handle_of("address", address), nil, 0) + 1
-  local text = new("char[?]", size)
-  C.virtsock_address_format(address, text, size)
-  return str(text)
-end
-function core.address_text(address, part)
-  local text = C.virtsock_address_text(handle_of("address", address), part)
-  return text ~= nil and str(text) or nil
-end
-function core.service_from_port(port)
-  if not whole(port, 0, 2 ^ 32 - 1) then bad(2, "whole number of 32 bits", port) end
-  local text = new "char[37]"
-  C.virtsock_service_from_port(text, port)
-  return str(text)
-end
-function core.stream_wants(stream)
-  local fd, events, timeout_ms = new "virtsock_fd[1]", new "int[1]", new "int[1]"
-  fd[0], timeout_ms[0] = -1, -1
-  C.virtsock_stream_wants(handle_of("stream", stream), fd, events, timeout_ms)
-  return tonumber(fd[0]), events[0], timeout_ms[0]
-end
-for _, name in ipairs { "stream", "listener" } do
-  core[name .. "_fd"] = function(object) return tonumber(C["virtsock_" .. name .. "_fd"](handle_of(name, object))) end
-end
-
-if ffi.os == "Windows" then
-  ffi.cdef "unsigned long long GetTickCount64(void);"
-  function core.now_ms() return tonumber(ffi.C.GetTickCount64()) end
-else
-  ffi.cdef "struct virtsock_clock { long seconds, nanoseconds; }; int clock_gettime(int clock, struct virtsock_clock *now);"
-  local clock, now = ({ OSX = 6, BSD = 4 })[ffi.os] or 1, new "struct virtsock_clock"         -- CLOCK_MONOTONIC
-  function core.now_ms()
-    ffi.C.clock_gettime(clock, now)
-    return tonumber(now.seconds) * 1000 + math.floor(tonumber(now.nanoseconds) / 1e6)
-  end
-end
-local now_ms = core.now_ms
+local kinds, now_ms = library.kinds, core.now_ms
+kinds.stream.own, kinds.listener.own = stream_type, listener_type
 
 -- --- Calls: their time limits, as LuaSocket has them ("b": of each wait, "t": of all), and signals ------------------------------------
 
@@ -470,8 +291,9 @@ function Stream:finish(seconds)
   return close(self, ms < 0 and 2 ^ 31 - 1 or max(ms, 1))
 end
 function core.stream_shutdown(self, how)
+  a_stream(self)
   err.message[0] = 0
-  return ended(C.virtsock_stream_shutdown(handle_of("stream", self), how, err))
+  return ended(C.virtsock_stream_shutdown(self.handle, how, err))
 end
 
 Stream.pollfd, Stream.settimeout, Stream.gettimeout = Stream.getfd, settimeout, gettimeout
@@ -484,18 +306,18 @@ ffi.metatype(stream_type, {
     ffi.C.free(self.kept)
   end,
 })
-function wrap.stream(handle) return stream_type { handle = handle, block_ms = -1, total_ms = -1, born_ms = now_ms() } end
+function kinds.stream.give(handle) return stream_type { handle = handle, block_ms = -1, total_ms = -1, born_ms = now_ms() } end
 
 -- --- Listeners -----------------------------------------------------------------------------------------------------------------------
 
 function Listener:accept()
   a_listener(self)
-  local out, ends = handle_types.stream.out(), ends_of(self)
+  local cell, ends = kinds.stream.cell(), ends_of(self)
   local status
   repeat
-    status = C.virtsock_accept(out, self.handle, left_ms(self, ends), err)
+    status = C.virtsock_accept(cell, self.handle, left_ms(self, ends), err)
   until not goes_on(status)
-  if status == OK then return given("stream", out[0]) end
+  if status == OK then return kinds.stream.give(cell[0]) end
   return failed(status, nil, err)
 end
 
@@ -513,7 +335,7 @@ ffi.metatype(listener_type, {
   __tostring = function(self) return "virtsock.listener (fd " .. core.listener_fd(self) .. ")" end,
   __gc = function(self) C.virtsock_listener_free(self.handle) end,
 })
-function wrap.listener(handle) return listener_type { handle = handle, block_ms = -1, total_ms = -1 } end
+function kinds.listener.give(handle) return listener_type { handle = handle, block_ms = -1, total_ms = -1 } end
 
 -- The layer is the other core's: its file takes this one.
 for _, search in ipairs(package.loaders) do
