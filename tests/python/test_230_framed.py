@@ -143,8 +143,12 @@ def test_addresses_say_framed(address) -> None:
 
 
 def test_close_ends_calls(half) -> None:
-    """A receive, and a shutdown that has no room; other threads go on meanwhile."""
+    """A receive, and a shutdown that has no room."""
     stream, _ = half
+    stream.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        while True:
+            stream.send(bytes(4096))
     stream.settimeout(None)
     ends: list[float] = []
 
@@ -152,15 +156,11 @@ def test_close_ends_calls(half) -> None:
         fails(call, status)
         ends.append(time.monotonic())
 
-    with running(lambda: ended(lambda: stream.recv(1), "cancelled")):
-        stream.settimeout(0)
-        with pytest.raises(BlockingIOError):
-            while True:
-                stream.send(bytes(4096))
-        with running(lambda: ended(lambda: stream.shutdown(virtsock.SHUT_SEND), "cancelled")):
-            time.sleep(0.1)
-            begun = time.monotonic()
-            stream.close()
+    with (running(lambda: ended(lambda: stream.recv(1), "cancelled")),
+          running(lambda: ended(lambda: stream.shutdown(virtsock.SHUT_SEND), "cancelled"))):
+        time.sleep(0.1)
+        begun = time.monotonic()
+        stream.close()
     assert len(ends) == 2 and max(ends) - begun < 0.1 * SLOW
 
 

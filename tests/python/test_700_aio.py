@@ -964,4 +964,5 @@ def test_program(about, address, tmp_path) -> None:
     file = tmp_path / f"with_{about}.py"
     file.write_text(PROGRAMS[about])
     done = subprocess.run([sys.executable, "-X", "dev", file, str(address())], text=True, capture_output=True, timeout=30 * SLOW)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+    told = [line for line in done.stderr.splitlines() if not re.fullmatch("Executing .* took [0-9.]+ seconds", line)]      # of a slow machine
+    assert (done.returncode, done.stdout, told) == (0, "hello\n", [])
