@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from builds import BUILD, C_RUNS, LUAS, ROOT, lua_environment
 from programs import ProgramFailure, names_of, run_test, run_whole
@@ -28,6 +29,34 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if file_path.suffix == ".lua" and file_path.parent == ROOT / "tests" / "lua" and file_path.name[0].isdigit():
         return LuaFile.from_parent(parent, path=file_path)
     return None
+
+
+# --- Two runs side by side (pytest -n 2) -----------------------------------------------------------------------------------------
+
+BEGIN = ("vm", "wine")          # folders that take longest; each has a machine, or a Wine, for all its tests
+
+
+def group_of(nodeid: str) -> str:
+    """What one run has as a whole: a folder of BEGIN, or a file."""
+    file = nodeid.partition("::")[0]
+    return next((folder for folder in BEGIN if f"tests/{folder}/" in file), file)
+
+
+class Groups(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Groups:
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {folder: number for number, folder in enumerate(BEGIN)}
+    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+
+
+# --- The end -----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(trylast=True)
