@@ -157,8 +157,8 @@ def they(peer, order):
     peer.close()
 
 
-@pytest.mark.parametrize("theirs", ORDERS, ids="-".join)
-@pytest.mark.parametrize("ours", ORDERS, ids="-".join)
+@pytest.mark.parametrize("theirs", ORDERS, ids="+".join)
+@pytest.mark.parametrize("ours", ORDERS, ids="+".join)
 def test_every_order_of_both(ends, ours, theirs):
     """At the same time: whatever is said before Close, in whatever order, neither hangs, and the library's close is in order."""
     stream, peer = ends
