@@ -61,7 +61,6 @@ local function gettimeout(self)
 end
 
 local function ends_of(self)
-  err.message[0] = 0
   return self.total_ms > 0 and now_ms() + self.total_ms or 0
 end
 
@@ -281,7 +280,7 @@ end
 
 local function close(self, linger_ms)
   a_stream(self)
-  self.at, self.over, err.message[0] = 0, 0, 0
+  self.at, self.over = 0, 0
   return ended(C.virtsock_stream_close(self.handle, linger_ms, err))
 end
 function Stream:close() return close(self, -1) end
@@ -292,7 +291,6 @@ function Stream:finish(seconds)
 end
 function core.stream_shutdown(self, how)
   a_stream(self)
-  err.message[0] = 0
   return ended(C.virtsock_stream_shutdown(self.handle, how, err))
 end
 
@@ -324,7 +322,6 @@ end
 function Listener:getfd() return core.listener_fd(self) end
 function Listener:close()
   a_listener(self)
-  err.message[0] = 0
   return ended(C.virtsock_listener_close(self.handle, err))
 end
 

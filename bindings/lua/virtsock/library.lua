@@ -61,9 +61,11 @@ local words = { [C.VIRTSOCK_E_TIMEOUT] = "timeout", [C.VIRTSOCK_E_AGAIN] = "time
   [C.VIRTSOCK_E_CANCELLED] = "closed" }
 local function word_of(status) return words[status] or name_of(status) end
 
+-- The core has no words for what is no failure of a call.
 local function message_of(status, err)
+  if status == C.VIRTSOCK_E_AGAIN or status == C.VIRTSOCK_E_EOF then return name_of(status) end
   local advice = C.virtsock_advice(err)
-  return err.message[0] ~= 0 and str(err.message) or name_of(status), advice ~= nil and str(advice) or nil
+  return str(err.message), advice ~= nil and str(advice) or nil
 end
 
 -- Of I/O that failed.
