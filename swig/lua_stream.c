@@ -48,15 +48,15 @@ static inline bool has_messages(struct stream *s)
 
 static int64_t index_at(lua_State *L, int index, int64_t unless_given)
 {
-    if (lua_type(L, index) > LUA_TNIL && !vs_whole(L, index, INT64_MIN, INT64_MAX, &unless_given))
+    if (!vs_whole(L, index, INT64_MIN, INT64_MAX, &unless_given) && !lua_isnoneornil(L, index))
         luaL_argerror(L, index, "index expected, a whole number");
     return unless_given;
 }
 
-/* As string.sub counts: *from bytes are left out, up to *to. */
-static void range(lua_State *L, size_t size, size_t *from, size_t *to)
+/* As string.sub counts: *from bytes are left out, up to *to. top: of the arguments. */
+static void range(lua_State *L, int top, size_t size, size_t *from, size_t *to)
 {
-    int64_t i = index_at(L, 3, 1), j = index_at(L, 4, -1);
+    int64_t i = index_at(L, 3, 1), j = top > 3 ? index_at(L, 4, -1) : -1;
 
     i += i < 0 ? (int64_t)size : -1;
     j += j < 0 ? (int64_t)size + 1 : 0;
@@ -94,13 +94,14 @@ static int stream_send(lua_State *L)
     const char    *data;
     struct call    call;
     virtsock_status status;
+    int            top;
 
     if (lua_type(L, 2) != LUA_TSTRING)
         return luaL_argerror(L, 2, lua_pushfstring(L, "data: string expected, got %s", luaL_typename(L, 2)));
     data = lua_tolstring(L, 2, &size);
     to = size;
-    if (lua_gettop(L) > 2)
-        range(L, size, &from, &to);
+    if ((top = lua_gettop(L)) > 2)
+        range(L, top, size, &from, &to);
     begin(&call, &s->limits);
     status = send_range(L, s, data, &from, to, &call);
     vs_push_number(L, from);
