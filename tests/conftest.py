@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from builds import BUILD, C_RUNS, LUAS, ROOT, lua_environment
 from programs import ProgramFailure, names_of, run_test, run_whole
@@ -42,12 +41,14 @@ def group_of(nodeid: str) -> str:
     return next((folder for folder in BEGIN if f"tests/{folder}/" in file), file)
 
 
-class Groups(LoadScopeScheduling):
-    def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    from xdist.scheduler import LoadScopeScheduling     # there where two runs are asked for; the wheels' interpreters do without
 
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Groups:
     return Groups(config, log)
 
 
