@@ -129,7 +129,8 @@ local function bind(name, result, list)
     if result == "virtsock_scheme" or result == "int" then return status end
     if status ~= 0 then
       if err == nil then return nil, word_of(status) end
-      return nil, (message_of(status, err)), name_of(status), select(2, message_of(status, err))
+      local message, advice = message_of(status, err)
+      return nil, message, name_of(status), advice
     end
     local results = {}
     for i, one in ipairs(parameters) do
