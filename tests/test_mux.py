@@ -406,7 +406,12 @@ def test_two_hundred_connections_leak_nothing(vm, protocol):
     def used():
         return len(os.listdir(f"/proc/{m.pid}/fd")), len(os.listdir(f"/proc/{m.pid}/task"))
 
+    def both_wait():
+        """A listener makes what wakes it when it first waits."""
+        return sum("eventfd" in os.readlink(fd.path) for fd in os.scandir(f"/proc/{m.pid}/fd")) == 2
+
     with mux(vm) as m, program(address(vm, protocol), echo, 200) as p:
+        eventually(both_wait)
         idle = used()
         for number in range(200):
             with virtsock.connect(address(vm, protocol), timeout=20) as s:
