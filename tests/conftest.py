@@ -7,7 +7,9 @@ A program lists its tests with --list and runs those that are named (programs.py
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,13 +34,17 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 # --- Two runs side by side (pytest -n 2) -----------------------------------------------------------------------------------------
 
-BEGIN = ("vm", "wine")          # folders that take longest; each has a machine, or a Wine, for all its tests
+# What judges how long things take has the machine alone: first, before anything else is begun.
+ALONE = frozenset(f"tests/{name}" for name in (
+    "test_contract.py", "test_wait.py", "c/210_close.c", "c/400_timeouts.c", "lua/210_close.lua", "lua/400_timeouts.lua",
+    "python/test_210_close.py", "python/test_400_timeouts.py"))
+LONG = ("vm", "wine")           # folders; each has a machine, or a Wine, for all its tests
 
 
 def group_of(nodeid: str) -> str:
-    """What one run has as a whole: a folder of BEGIN, or a file."""
+    """What one run has as a whole: all that is ALONE, a folder of LONG, or a file."""
     file = nodeid.partition("::")[0]
-    return next((folder for folder in BEGIN if f"tests/{folder}/" in file), file)
+    return "alone" if file in ALONE else next((folder for folder in LONG if f"tests/{folder}/" in file), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -53,8 +59,53 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {folder: number for number, folder in enumerate(BEGIN)}
+    order = {group: number for number, group in enumerate(("alone", *LONG))}
     items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+
+
+class Turns:
+    """Whose turn it is among the runs: many that share the machine, or one that has it alone. Who asks first is first, since all wait at
+    the gate, and who is to be alone stays there."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.gate, self.room = (open(folder / f"{name}.lock", "w") for name in ("gate", "room"))
+        self.alone = False
+
+    def take(self, alone: bool) -> None:
+        if self.alone:
+            return
+        fcntl.flock(self.gate, fcntl.LOCK_EX)
+        fcntl.flock(self.room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        self.alone = alone
+        if not alone:
+            fcntl.flock(self.gate, fcntl.LOCK_UN)
+
+    def give(self) -> None:
+        self.alone = False
+        fcntl.flock(self.room, fcntl.LOCK_UN)
+        fcntl.flock(self.gate, fcntl.LOCK_UN)
+
+
+turns = pytest.StashKey[Turns]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        config.stash[turns] = Turns(BUILD)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    mine = item.config.stash.get(turns, None)
+    if mine is None:
+        return (yield)
+    mine.take(group_of(item.nodeid) == "alone")
+    try:
+        return (yield)
+    finally:
+        if not (mine.alone and nextitem is not None and group_of(nextitem.nodeid) == "alone"):
+            mine.give()
 
 
 # --- The end -----------------------------------------------------------------------------------------------------------------------
