@@ -48,11 +48,13 @@ static const struct {
     const char     *advice;
 } general[] = {
     { VIRTSOCK_E_REFUSED, "connect", "start the service; while the peer boots, wait for it (option WAIT, --wait)" },
+    { VIRTSOCK_E_PROTOCOL, "connect", "see whether that is the socket of a CONNECT/OK multiplexer, and report it to the hypervisor if it is" },
     { VIRTSOCK_E_TIMEOUT, "connect", "see whether the peer runs and listens, or give it more time (WAIT, CONNECT_TIMEOUT)" },
     { VIRTSOCK_E_IN_USE, "listen", "choose another port or path, or end the other listener" },
     { VIRTSOCK_E_IN_USE, NULL, "wait until the other call has returned" },
     { VIRTSOCK_E_NAME_TOO_LONG, NULL, "use a shorter path, or a relative one (unix:///./NAME) from its directory" },
     { VIRTSOCK_E_RESET, NULL, "connect again; what was on its way may be lost" },
+    { VIRTSOCK_E_INTERRUPTED, NULL, "look at your signals, and call again: nothing is lost, a connection goes on" },
     { VIRTSOCK_E_NO_RESOURCES, NULL, "free something, pause, and try again" },
     { VIRTSOCK_E_MESSAGE_TOO_LONG, "recv", "give a larger buffer: a message comes whole or is cut" },
     { VIRTSOCK_E_MESSAGE_TOO_LONG, NULL, "send less at once" },
