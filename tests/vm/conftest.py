@@ -9,7 +9,7 @@ import pytest
 from . import lab
 
 MACHINES = {"loopback_vm": lambda vm: [vm], "nested_vms": lambda pair: pair.machines, "mux_vm": lambda family: family.machines,
-            "place": lambda place: [place.guest]}
+            "place": lambda place: [place.guest], "bare_vm": lambda vm: [vm]}
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +63,11 @@ def loopback_boot(vm_logs):
 
 
 @pytest.fixture(scope="session")
+def bare_boot(vm_logs):
+    yield from booted("bare_vm", lab.bare, vm_logs)
+
+
+@pytest.fixture(scope="session")
 def nested_boot(vm_logs):
     yield from booted("nested_vms", lab.pair, vm_logs)
 
@@ -76,6 +81,12 @@ def mux_boot(vm_logs):
 def loopback_vm(loopback_boot):
     """A guest with AF_VSOCK over CID 1."""
     return loopback_boot.get()
+
+
+@pytest.fixture
+def bare_vm(bare_boot):
+    """A guest whose modules for AF_VSOCK come and go: modules.py."""
+    return bare_boot.get()
 
 
 @pytest.fixture

@@ -105,6 +105,11 @@ def loopback(logs):
     return up(guest, BOOT_TIME)
 
 
+def bare(logs):
+    """A guest without AF_VSOCK, up."""
+    return up(qemu.boot("bare", (), logs, memory=512, cpus=2), BOOT_TIME)
+
+
 def pair(logs):
     """A host and its guest, up: on this machine where it has vhost, else the host is a guest too."""
     return on_this_machine(logs) if qemu.vhost_here() else nested(logs)

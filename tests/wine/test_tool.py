@@ -112,7 +112,7 @@ def test_exit_codes(tool):
     assert done.returncode == 1 and b"WSAECONNREFUSED" in done.stderr
 
 
-@pytest.mark.parametrize("words", ["--help", "cat --help", "echo -h", "info --help", "mux --help", "wait --help"])
+@pytest.mark.parametrize("words", ["--help", "cat --help", "echo -h", "info --help", "mux --help", "wait --help", "list --help"])
 def test_help_is_that_of_other_systems(tool, words):
     done = tool.run(*words.split())
     here = subprocess.run([TOOL, *words.split()], capture_output=True, check=True)
@@ -133,6 +133,11 @@ def test_without_hyperv(tool):
     assert not row["supported"] and "WSAEAFNOSUPPORT" in row["message"]
     done = tool.run("echo", "hvsock://loopback:7")
     assert done.returncode == 1 and b"WSAEAFNOSUPPORT" in done.stderr
+
+
+def test_list(tool):
+    done = tool.run("list")
+    assert (done.returncode, done.stdout) == (1, b"") and b"Linux does" in done.stderr
 
 
 def test_arguments_are_utf8(tool):
