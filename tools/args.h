@@ -57,7 +57,7 @@ struct command {
     { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
 
 extern const struct command cat_command, echo_command, info_command, mux_command, resolve_command, service_command, wait_command;
-extern const struct command list_command;
+extern const struct command doctor_command, list_command;
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 

@@ -11,6 +11,7 @@
 #include "json.h"
 #include "peer.h"
 #include "platform.h"
+#include "reason.h"
 #include "report.h"
 
 static struct {
@@ -116,27 +117,11 @@ static int show_address(const char *text)
 
 /* --- This system ------------------------------------------------------------------------------------------------------- */
 
-/* The message without the operation, which is what is told about here anyway. */
-static const char *cause(const virtsock_error *err)
-{
-    size_t n = strlen(err->op);
-
-    return strncmp(err->message, err->op, n) == 0 && strncmp(err->message + n, ": ", 2) == 0 ? err->message + n + 2 : err->message;
-}
-
-static void reason(struct json *j, const virtsock_error *err)
-{
-    json_text(j, "status", virtsock_status_name(err->status));
-    json_number(j, "system_code", err->os_code);
-    json_text(j, "message", cause(err));
-    json_text(j, "advice", virtsock_advice(err));
-}
-
 static void print_reason(const virtsock_error *err)
 {
     const char *advice = virtsock_advice(err);
 
-    printf("no: %s\n", cause(err));
+    printf("no: %s\n", reason_text(err));
     if (advice != NULL)
         printf("%-12s    %s\n", "", advice);
 }
@@ -160,7 +145,7 @@ static void tell_cid(struct json *j)
     if (known)
         json_number(j, "cid", cid);
     else
-        reason(j, &err);
+        reason_json(j, &err);
     json_close(j, '}');
 }
 
@@ -181,7 +166,7 @@ static void tell_scheme(struct json *j, int scheme)
     json_text(j, "scheme", schemes[scheme]);
     json_bool(j, "supported", supported);
     if (!supported)
-        reason(j, &err);
+        reason_json(j, &err);
     json_close(j, '}');
 }
 

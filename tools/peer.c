@@ -129,6 +129,7 @@ struct trace {
     char   *where;
     int64_t begun_us;
     int64_t told;                       /* attempts that were told of */
+    int64_t cause;                      /* status of the latest that failed by itself, and not as our time had passed */
     bool    progress, drawn;            /* a line on the terminal that is written again and again */
 };
 
@@ -142,14 +143,16 @@ static int64_t item(const virtsock_stream *stream, virtsock_item which)
 /* That the latest attempt has failed, once. */
 static void tell_failure(struct trace *t, const virtsock_stream *stream)
 {
-    int64_t     attempt = item(stream, VIRTSOCK_ITEM_ATTEMPTS);
+    int64_t     attempt = item(stream, VIRTSOCK_ITEM_ATTEMPTS), status = item(stream, VIRTSOCK_ITEM_LAST_STATUS);
     int         code = (int)item(stream, VIRTSOCK_ITEM_LAST_CODE);
-    const char *name = virtsock_status_name((virtsock_status)item(stream, VIRTSOCK_ITEM_LAST_STATUS));
+    const char *name = virtsock_status_name((virtsock_status)status);
     char        text[TOOL_CODE_TEXT], cause[TOOL_CODE_TEXT + 40] = "";
 
     if (attempt == t->told)
         return;
     t->told = attempt;
+    if (t->cause == VIRTSOCK_OK || status != VIRTSOCK_E_TIMEOUT || code != 0)
+        t->cause = status;
     if (!peer_settings.verbose)
         return;
     if (code != 0) {
@@ -218,7 +221,7 @@ static virtsock_status start(virtsock_stream **out, const virtsock_address *addr
     return status;
 }
 
-virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *address, virtsock_error *err)
+virtsock_status peer_try(virtsock_stream **out, const virtsock_address *address, virtsock_status *cause, virtsock_error *err)
 {
     struct trace    t = { .where = peer_text(address), .begun_us = tool_now_us() };
     virtsock_status status;
@@ -230,7 +233,15 @@ virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *addr
         virtsock_stream_free(*out);
         *out = NULL;
     }
+    *cause = (virtsock_status)t.cause;
     free(t.where);
+    return status;
+}
+
+virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *address, virtsock_error *err)
+{
+    virtsock_status cause, status = peer_try(out, address, &cause, err);
+
     if (status != VIRTSOCK_OK)
         report_error(err);
     return status;

@@ -39,6 +39,9 @@ char *peer_text(const virtsock_address *address);
 /* Connects with the user's options, tells of the attempts, and of a failure. */
 virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *address, virtsock_error *err);
 
+/* The same, but a failure is the caller's to tell. cause: how the latest attempt failed, whatever became of all; OK: none has. */
+virtsock_status peer_try(virtsock_stream **out, const virtsock_address *address, virtsock_status *cause, virtsock_error *err);
+
 /* Listens with the user's options; says where, if asked or if the system chose, or why not. From then on a signal that asks the program to end
  * closes the listener, until tool_on_stop(NULL, NULL). */
 virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *address, virtsock_error *err);

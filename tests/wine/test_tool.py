@@ -112,7 +112,7 @@ def test_exit_codes(tool):
     assert done.returncode == 1 and b"WSAECONNREFUSED" in done.stderr
 
 
-@pytest.mark.parametrize("words", ["--help", "cat --help", "echo -h", "info --help", "mux --help", "wait --help", "list --help"])
+@pytest.mark.parametrize("words", ["--help", "cat --help", "echo -h", "info --help", "mux --help", "wait --help", "doctor --help", "list --help"])
 def test_help_is_that_of_other_systems(tool, words):
     done = tool.run(*words.split())
     here = subprocess.run([TOOL, *words.split()], capture_output=True, check=True)
@@ -133,6 +133,61 @@ def test_without_hyperv(tool):
     assert not row["supported"] and "WSAEAFNOSUPPORT" in row["message"]
     done = tool.run("echo", "hvsock://loopback:7")
     assert done.returncode == 1 and b"WSAEAFNOSUPPORT" in done.stderr
+
+
+def doctor(tool, *words):
+    """(exit code, {id: finding})."""
+    done = tool.run("doctor", "--json", *words)
+    told = json.loads(done.stdout)
+    assert done.returncode == (0 if told["ok"] else 1), done.stderr
+    return done.returncode, {finding["id"]: finding for finding in told["findings"]}
+
+
+def test_doctor(tool):
+    """The sockets, the registry by name, and how VMs are found."""
+    code, found = doctor(tool)
+    assert code == 0 and "Hyper-V" in found["family"]["text"]
+    assert r"Virtualization\GuestCommunicationServices" in found["services"]["text"]
+    assert "hcsdiag list" in found["vms"]["advice"] and "wslinfo --vm-id" in found["vms"]["advice"]
+
+
+def test_doctor_without_hyperv(tool):
+    tool.environment["HVSHIM_NOHV"] = "1"
+    code, found = doctor(tool)
+    assert code == 1 and found["no-hyper-v"]["system_code"] == 10047 and "VirtualMachinePlatform" in found["no-hyper-v"]["advice"]
+    assert doctor(tool, "hvsock://loopback:7")[1]["no-hyper-v"]["system_code"] == 10047
+
+
+def test_doctor_tries_an_address(tool):
+    """A service that is not registered is told of; nobody that listens is the cause."""
+    code, found = doctor(tool, "hvsock://loopback:7")
+    assert code == 1 and found["nobody-listens"]["level"] == "problem" and SEVEN in found["service"]["text"]
+    assert "virtsock service register" in found["service"]["advice"]
+    with tool.server("cat", "-l", "--echo", "hvsock://:7"):
+        code, found = doctor(tool, "hvsock://loopback:7")
+        assert code == 0 and found["answer"]["level"] == "ok"
+
+
+def test_doctor_knows_the_registry(tool, wine):
+    key = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Virtualization\GuestCommunicationServices"
+    wine.raw("reg.exe", "add", rf"{key}\{SEVEN}", "/v", "ElementName", "/d", "seven", "/f")
+    try:
+        assert doctor(tool, "-l", "hvsock://:7")[1]["service"]["text"] == f"{SEVEN} is registered as seven"
+        assert doctor(tool)[1]["services"]["text"].startswith("1 Hyper-V")
+    finally:
+        wine.raw("reg.exe", "delete", key, "/f")
+
+
+def test_doctor_asks_for_a_vm(tool):
+    """Wine's PowerShell knows none."""
+    code, found = doctor(tool, "hvsock://nobody/7")
+    assert code == 1 and "Get-VM" in found["no-such-vm"]["advice"]
+
+
+def test_doctor_of_a_path(tool, tmp_path):
+    """Wine has no UNIX sockets: that is the cause, not the path."""
+    code, found = doctor(tool, f"vsock-mux://:52{tmp_path}/no/such")
+    assert code == 1 and found["unsupported"]["system_code"] == 10047
 
 
 def test_list(tool):
