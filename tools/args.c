@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Reads a subcommand's words by its table: --name, --name=VALUE, --name VALUE, -x, -xVALUE, -xyz; options and operands in any order; `--`
- * ends the options. Numbers are read strictly.
+ * ends the options. Numbers are read strictly. A value that may be left out is a word of its own that could be nothing else.
  */
 #include "args.h"
 
@@ -69,6 +69,14 @@ static bool parse_number(const char *s, int64_t *out)
     return v <= INT32_MAX;
 }
 
+static bool parse_level(const char *s, int *out)
+{
+    if (*s < '0' || *s > '9' || s[1] != '\0')
+        return false;
+    *out = *s - '0';
+    return true;
+}
+
 static bool add_item(struct arg_list *list, const char *item)
 {
     if (list->count == (int)(sizeof list->item / sizeof *list->item))
@@ -81,9 +89,10 @@ static bool add_item(struct arg_list *list, const char *item)
 
 static void print_arg(const struct arg *arg)
 {
+    bool maybe = arg->kind == ARG_LEVEL || arg->kind == ARG_TEXT_MAYBE;
     char left[40];
 
-    snprintf(left, sizeof left, "--%s%s%s", arg->name, arg->value ? " " : "", arg->value ? arg->value : "");
+    snprintf(left, sizeof left, "--%s%s%s%s", arg->name, !arg->value ? "" : maybe ? " [" : " ", arg->value ? arg->value : "", maybe ? "]" : "");
     if (arg->letter)
         printf("  -%c, %-20s %s\n", arg->letter, left, arg->help);
     else
@@ -137,6 +146,10 @@ static int store(const struct reader *r, const struct arg *arg, const char *valu
     case ARG_COUNT:
         ++*(int *)arg->to;
         break;
+    case ARG_LEVEL:
+        want = value == NULL || parse_level(value, arg->to) ? NULL : "a number from 0 to 9";
+        *(int *)arg->to += value == NULL;
+        break;
     case ARG_SECONDS:
         want = parse_seconds(value, arg->to) ? NULL : "seconds, as 10, 0.5 or forever";
         break;
@@ -147,7 +160,8 @@ static int store(const struct reader *r, const struct arg *arg, const char *valu
         want = parse_number(value, arg->to) ? NULL : "a number of digits";
         break;
     case ARG_TEXT:
-        *(const char **)arg->to = value;
+    case ARG_TEXT_MAYBE:
+        *(const char **)arg->to = value != NULL ? value : "";
         break;
     case ARG_LIST:
         want = add_item(arg->to, value) ? NULL : "at most 16 times";
@@ -165,9 +179,23 @@ static int store(const struct reader *r, const struct arg *arg, const char *valu
     return wrong(r->command);
 }
 
+/* Whether the next word is the value of an option that may have one. */
+static bool is_value(const struct reader *r, const struct arg *arg)
+{
+    const char *word = r->at < r->argc ? r->argv[r->at] : "-";
+
+    if (arg->kind == ARG_LEVEL)
+        return *word != '\0' && word[strspn(word, "0123456789")] == '\0';
+    return *word != '-';
+}
+
 /* The word after an option, as its value. */
 static int store_next(struct reader *r, const struct arg *arg)
 {
+    bool maybe = arg->kind == ARG_LEVEL || arg->kind == ARG_TEXT_MAYBE;
+
+    if (maybe && !is_value(r, arg))
+        return store(r, arg, NULL);
     if (r->at < r->argc)
         return store(r, arg, r->argv[r->at++]);
     report_line("--%s needs a value: %s", arg->name, arg->value);
@@ -201,6 +229,14 @@ static const struct arg *find_letter(const struct command *command, char letter)
     return NULL;
 }
 
+/* Whether what follows a letter is its value, in that word or as the next; else they are letters. */
+static bool takes_rest(const struct arg *arg, const char *rest)
+{
+    if (arg->kind == ARG_LEVEL)
+        return *rest == '\0' || (*rest >= '0' && *rest <= '9');
+    return arg->value != NULL && (arg->kind != ARG_TEXT_MAYBE || *rest == '\0');
+}
+
 static int read_letters(struct reader *r, const char *letters)
 {
     for (; *letters != '\0'; letters++) {
@@ -211,7 +247,7 @@ static int read_letters(struct reader *r, const char *letters)
             report_line("virtsock %s has no option -%c", r->command->name, *letters);
             return wrong(r->command);
         }
-        if (arg->value != NULL)
+        if (takes_rest(arg, letters + 1))
             return letters[1] != '\0' ? store(r, arg, letters + 1) : store_next(r, arg);
         if ((next = store(r, arg, NULL)) != GO_ON)
             return next;

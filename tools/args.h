@@ -12,10 +12,12 @@
 enum arg_kind {
     ARG_FLAG,                           /* bool */
     ARG_COUNT,                          /* int, one more each time */
+    ARG_LEVEL,                          /* int, one more each time; or the number that follows: -v, -vv, -v 2, -v2 */
     ARG_SECONDS,                        /* int64_t, milliseconds; -1: `forever` */
     ARG_OCTAL,                          /* int64_t, to 0777 */
     ARG_NUMBER,                         /* int64_t, from 0 to INT32_MAX */
     ARG_TEXT,                           /* const char * */
+    ARG_TEXT_MAYBE,                     /* const char *: the word that follows unless it is an option, or what follows a =; else "" */
     ARG_LIST,                           /* struct arg_list, one more each time */
     ARG_HELP,
     ARG_VERSION
@@ -56,8 +58,8 @@ struct command {
     { 0, "version", NULL, ARG_VERSION, NULL, "print the version" },                     \
     { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
 
-extern const struct command cat_command, echo_command, info_command, mux_command, resolve_command, service_command, wait_command;
-extern const struct command doctor_command, list_command;
+extern const struct command cat_command, doctor_command, echo_command, info_command, list_command, mux_command, resolve_command,
+                            service_command, wait_command;
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 
