@@ -69,7 +69,7 @@ def test_examples_print_what_they_do(number, name):
                 assert plain(done.stdout + done.stderr) == expected
 
 
-@pytest.mark.parametrize("name", ["wait", "mux", "list", "doctor"])
+@pytest.mark.parametrize("name", ["wait", "mux", "stress", "list", "doctor"])
 def test_every_option_is_told(name):
     text = subprocess.run([TOOL, name, "--help"], text=True, capture_output=True, check=True).stdout
     for option in re.findall(r"--([a-z-]+)", text.partition("Options:")[2].partition("Examples:")[0]):

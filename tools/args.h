@@ -59,7 +59,7 @@ struct command {
     { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
 
 extern const struct command cat_command, doctor_command, echo_command, info_command, list_command, mux_command, resolve_command,
-                            service_command, wait_command;
+                            service_command, stress_command, wait_command;
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 

@@ -247,6 +247,11 @@ virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *addr
     return status;
 }
 
+virtsock_status peer_connect_quietly(virtsock_stream **out, const virtsock_address *address, virtsock_error *err)
+{
+    return virtsock_connect(out, address, options, err);
+}
+
 /* --- Listening --------------------------------------------------------------------------------------------------------- */
 
 static void tell_where(const virtsock_listener *listener, const virtsock_address *asked)

@@ -11,6 +11,7 @@
 
 #define PORT_HVECHO 0x3049197cu         /* of hvecho, hvstress and hvbench: linuxkit/virtsock */
 #define PORT_HVCAT  80u                 /* of hvcat: mirage/ocaml-hvsock */
+#define PORT_STRESS 0x5653u             /* of sock_stress: linuxkit/virtsock, but for Hyper-V, where it has hvecho's */
 
 struct peer_settings {
     int             verbose;
@@ -20,11 +21,14 @@ struct peer_settings {
 };
 extern struct peer_settings peer_settings;
 
-#define ARGS_PEER                                                                                                               \
+#define ARGS_REACH                                                                                                              \
     { 0, "timeout", "SECONDS", ARG_SECONDS, &peer_settings.timeout_ms, "connecting: give an attempt up after that" },          \
     { 0, "wait", "SECONDS", ARG_SECONDS, &peer_settings.wait_ms, "connecting: try again until the peer is there, so long at most" }, \
     { 0, "allow", "RULE", ARG_LIST, &peer_settings.allow, "listening: whom to accept: host, local, CID, CID-CID, uid=N, self" },  \
-    { 0, "mode", "OCTAL", ARG_OCTAL, &peer_settings.mode, "listening: permissions of a UNIX socket, 600 unless told" },        \
+    { 0, "mode", "OCTAL", ARG_OCTAL, &peer_settings.mode, "listening: permissions of a UNIX socket, 600 unless told" }
+
+#define ARGS_PEER                                                                                                               \
+    ARGS_REACH,                                                                                                                 \
     { 'v', "verbose", NULL, ARG_COUNT, &peer_settings.verbose, "tell of each attempt and each client" }
 
 /* First: takes the user's options for the part that this end plays. EXIT_DONE, or it was said which is wrong. */
@@ -41,6 +45,8 @@ virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *addr
 
 /* The same, but a failure is the caller's to tell. cause: how the latest attempt failed, whatever became of all; OK: none has. */
 virtsock_status peer_try(virtsock_stream **out, const virtsock_address *address, virtsock_status *cause, virtsock_error *err);
+/* The same, and tells of nothing; from any thread. */
+virtsock_status peer_connect_quietly(virtsock_stream **out, const virtsock_address *address, virtsock_error *err);
 
 /* Listens with the user's options; says where, if asked or if the system chose, or why not. From then on a signal that asks the program to end
  * closes the listener, until tool_on_stop(NULL, NULL). */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Addresses of datagrams: see udp.h. The library reads them as those of tcp://.
+ */
+#include "udp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "report.h"
+#include "virtsock.h"
+
+bool udp_is(const char *text)
+{
+    return strncmp(text, "udp://", 6) == 0;
+}
+
+int udp_read(struct udp_end *out, const char *text)
+{
+    char              tcp[128];
+    virtsock_address *address;
+    virtsock_error    err;
+    uint32_t          port = 0;
+    const char       *host;
+
+    snprintf(tcp, sizeof tcp, "tcp%s", text + 3);
+    if (virtsock_address_parse(&address, tcp, &err) != VIRTSOCK_OK)
+        return report_argument(&err);
+    host = virtsock_address_text(address, VIRTSOCK_PART_HOST);
+    virtsock_address_number(address, VIRTSOCK_PART_PORT, &port);
+    snprintf(out->host, sizeof out->host, "%s", strcmp(host, "localhost") == 0 ? "127.0.0.1" : host);
+    out->port = (uint16_t)(port == VIRTSOCK_PORT_ANY ? 0 : port);
+    virtsock_address_free(address);
+    return EXIT_DONE;
+}
