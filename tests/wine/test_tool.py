@@ -112,10 +112,10 @@ def test_exit_codes(tool):
     assert done.returncode == 1 and b"WSAECONNREFUSED" in done.stderr
 
 
-@pytest.mark.parametrize("words", ["--help", "cat --help", "echo -h", "info --help", "mux --help", "wait --help", "doctor --help", "list --help"])
-def test_help_is_that_of_other_systems(tool, words):
-    done = tool.run(*words.split())
-    here = subprocess.run([TOOL, *words.split()], capture_output=True, check=True)
+@pytest.mark.parametrize("command", ["", "cat", "echo", "info", "mux", "stress", "wait", "doctor", "list"])
+def test_help_is_that_of_other_systems(tool, command):
+    done = tool.run(*command.split(), "--help")
+    here = subprocess.run([TOOL, *command.split(), "--help"], capture_output=True, check=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, here.stdout, b"")
 
 
@@ -254,6 +254,25 @@ def test_wait(tool, ends):
         with tool.server("echo", "-s", ends[0]):
             said = client.stderr.read().decode()
             assert client.wait(LIMIT_S) == 0 and ": connected, after " in said
+
+
+def test_stress(tool, ends):
+    """Both directions of four connections at once; and it ends when asked for so many."""
+    with tool.server("stress", "-s", ends[0], "-i", "20") as server:
+        done = tool.run("stress", ends[1], "-i", "20", "-p", "4", "-l", "200000", "--json")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert told["good"] == 20 and told["bytes_sent"] == told["bytes_received"] > 1_000_000
+        assert server.wait(LIMIT_S) == 0
+
+
+def test_stress_over_udp(tool):
+    port = free_port()
+    with tool.server("stress", "-s", f"udp://127.0.0.1:{port}"):
+        done = tool.run("stress", f"udp://127.0.0.1:{port}", "-i", "10", "-p", "2", "--json")
+        assert done.returncode == 0 and json.loads(done.stdout)["good"] == 10, done.stderr
+    done = tool.run("stress", f"udp://[::1]:{free_port()}", "-i", "2", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["failed"] == 2
 
 
 def test_nobody_comes(tool):
