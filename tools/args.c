@@ -255,6 +255,16 @@ static int read_letters(struct reader *r, const char *letters)
     return GO_ON;
 }
 
+/* "-vsock", as the seeds' programs write it: a whole name after one dash. No name consists of letters of its own table. */
+static bool is_old_word(const struct command *command, const char *word)
+{
+    if (word[0] == '-' && word[1] != '\0' && word[2] != '\0')
+        for (const struct arg *arg = command->args; arg->name != NULL; arg++)
+            if (strcmp(arg->name, word + 1) == 0)
+                return true;
+    return false;
+}
+
 int args_read(const struct command *command, int argc, char **argv, char **operand)
 {
     struct reader r = { command, argv, argc, 0 };
@@ -266,8 +276,8 @@ int args_read(const struct command *command, int argc, char **argv, char **opera
 
         if (options && strcmp(word, "--") == 0) {
             options = false;
-        } else if (options && strncmp(word, "--", 2) == 0) {
-            next = read_long(&r, word + 2);
+        } else if (options && (strncmp(word, "--", 2) == 0 || is_old_word(command, word))) {
+            next = read_long(&r, word + 1 + (word[1] == '-'));
         } else if (options && word[0] == '-' && word[1] != '\0') {
             next = read_letters(&r, word + 1);
         } else if (count < command->most) {

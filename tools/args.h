@@ -58,8 +58,8 @@ struct command {
     { 0, "version", NULL, ARG_VERSION, NULL, "print the version" },                     \
     { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
 
-extern const struct command cat_command, doctor_command, echo_command, info_command, list_command, mux_command, resolve_command,
-                            service_command, stress_command, wait_command;
+extern const struct command bench_command, cat_command, doctor_command, echo_command, info_command, list_command, mux_command,
+                            resolve_command, service_command, stress_command, wait_command;
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 

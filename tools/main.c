@@ -10,8 +10,8 @@
 #include "report.h"
 
 static const struct command *const commands[] = {
-    &cat_command, &echo_command, &stress_command, &wait_command, &mux_command, &resolve_command, &service_command, &info_command,
-    &list_command, &doctor_command
+    &cat_command, &echo_command, &stress_command, &bench_command, &wait_command, &mux_command, &resolve_command, &service_command,
+    &info_command, &list_command, &doctor_command
 };
 #define COMMANDS_END (sizeof commands / sizeof *commands)
 

@@ -74,6 +74,11 @@ int peer_options(bool listening)
     return report_argument(&err);
 }
 
+virtsock_options *peer_made_options(void)
+{
+    return options;
+}
+
 /* --- Addresses --------------------------------------------------------------------------------------------------------- */
 
 /* Where a port belongs in a text that has none, just after an empty `:` too; NULL: it has one, or is of another kind. */

@@ -34,6 +34,9 @@ extern struct peer_settings peer_settings;
 /* First: takes the user's options for the part that this end plays. EXIT_DONE, or it was said which is wrong. */
 int peer_options(bool listening);
 
+/* What it made of them; the tool's whole life. */
+virtsock_options *peer_made_options(void);
+
 /* An address as the user wrote it, with default_port where it names none, and says so. EXIT_DONE, or it was said why not. */
 int peer_address(virtsock_address **out, const char *text, uint32_t default_port);
 

@@ -15,6 +15,7 @@
 void tool_start(void);
 
 int64_t tool_now_us(void);
+int64_t tool_now_ns(void);              /* the same clock */
 void tool_nap_ms(int ms);
 #define TOOL_CODE_TEXT 256
 /* What a system's code means, in its words; TOOL_CODE_TEXT is room for any. */
@@ -34,6 +35,8 @@ int tool_make_directory(const char *path);
 
 /* What virtsock_stream_wants asks for; fd -1 is a sleep. May return early. */
 void tool_wait(virtsock_fd fd, int events, int timeout_ms);
+/* Until a stream's descriptor is ready, after a call that did not block; -1 is a sleep. May return early. */
+void tool_poll(virtsock_fd fd, int events, int timeout_ms);
 /* Until a UNIX stream has bytes or its end to receive. False: timeout_ms passed first. */
 bool tool_may_receive(virtsock_fd fd, int timeout_ms);
 /* Once a stream has nothing more to receive: true if its peer receives no more either. ask: it takes an empty send to find out (all

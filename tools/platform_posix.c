@@ -42,6 +42,14 @@ int64_t tool_now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+int64_t tool_now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 void tool_nap_ms(int ms)
 {
     poll(NULL, 0, ms);
@@ -132,6 +140,11 @@ void tool_wait(virtsock_fd fd, int events, int timeout_ms)
     if (events & VIRTSOCK_WANT_SEND)
         p.events |= POLLOUT;
     poll(&p, 1, timeout_ms);
+}
+
+void tool_poll(virtsock_fd fd, int events, int timeout_ms)
+{
+    tool_wait(fd, events, timeout_ms);
 }
 
 bool tool_may_receive(virtsock_fd fd, int timeout_ms)

@@ -75,6 +75,15 @@ int64_t tool_now_us(void)
     return ticks.QuadPart / second.QuadPart * 1000000 + ticks.QuadPart % second.QuadPart * 1000000 / second.QuadPart;
 }
 
+int64_t tool_now_ns(void)
+{
+    LARGE_INTEGER ticks, second;
+
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&second);
+    return ticks.QuadPart / second.QuadPart * 1000000000 + ticks.QuadPart % second.QuadPart * 1000000000 / second.QuadPart;
+}
+
 void tool_nap_ms(int ms)
 {
     Sleep((DWORD)ms);
@@ -208,6 +217,21 @@ void tool_wait(virtsock_fd fd, int events, int timeout_ms)
         Sleep(ms);
     else
         WaitForSingleObject((HANDLE)(intptr_t)fd, ms);
+}
+
+void tool_poll(virtsock_fd fd, int events, int timeout_ms)
+{
+    WSAPOLLFD p = { .fd = (SOCKET)fd };
+
+    if (fd == -1) {
+        Sleep((DWORD)timeout_ms);
+        return;
+    }
+    if (events & VIRTSOCK_WANT_RECV)
+        p.events |= POLLRDNORM;
+    if (events & VIRTSOCK_WANT_SEND)
+        p.events |= POLLWRNORM;
+    WSAPoll(&p, 1, timeout_ms);
 }
 
 bool tool_may_receive(virtsock_fd fd, int timeout_ms)

@@ -361,3 +361,21 @@ def test_a_console_speaks_utf8(tool):
                     assert time.monotonic() < end, shown
                     if select.select([keys], [], [], 0.5)[0]:
                         shown += os.read(keys, 4096)
+
+
+# --- bench -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("polls", [[], ["-p"]])
+def test_bench(tool, ends, polls):
+    """Every test; what the client prints as received by the server is what the server says."""
+    listens_at, connects_to = ends
+    with tool.server("bench", "-s", listens_at):
+        done = tool.run("bench", "--json", "-m", "64,4096", "--seconds", "0.5", "--count", "20", *polls, connects_to)
+        assert done.returncode == 0, done.stderr
+        points = json.loads(done.stdout)["results"]
+        received = re.findall(r"received, (\d+) bytes", tool.log.read_text())
+    assert [point["test"] for point in points] == ["bandwidth"] * 4 + ["latency"] * 2 + ["connections"]
+    assert [int(n) for n in received] == [one["bytes"] for point in points[:2] for one in point["runs"]]
+    assert all(one["bytes"] > 0 for point in points[:4] for one in point["runs"])
+    assert sum(step["count"] for step in points[-1]["histogram"]) == points[-1]["count"] > 0
