@@ -699,3 +699,13 @@ def test_every_option_is_told():
     options = re.findall(r"--([a-z-]+)", text.partition("Options:")[2].partition("Examples:")[0])
     assert len(options) > 20
     assert not [name for name in options if name not in ("help", "version") and f"`--{name}" not in told]
+
+
+def test_plots_of_the_pages_are_there():
+    """Each is a picture of real machines with the lines that its table has."""
+    page = (ROOT / "docs" / "bench.md").read_text()
+    plots = re.findall(r"!\[[^]]*\]\((bench/\w+\.svg)\)", page)
+    assert len(plots) >= 2
+    for name in plots:
+        texts = texts_of(ROOT / "docs" / name)
+        assert set(texts) >= {"Bandwidth, the client sends", "Latency, there and back: p50, dotted p99", "Connections"}
