@@ -85,11 +85,16 @@ static bool add_item(struct arg_list *list, const char *item)
     return true;
 }
 
+bool args_value_is_optional(const struct arg *arg)
+{
+    return arg->kind == ARG_LEVEL || arg->kind == ARG_TEXT_MAYBE;
+}
+
 /* --- Help -------------------------------------------------------------------------------------------------------------- */
 
 static void print_arg(const struct arg *arg)
 {
-    bool maybe = arg->kind == ARG_LEVEL || arg->kind == ARG_TEXT_MAYBE;
+    bool maybe = args_value_is_optional(arg);
     char left[40];
 
     snprintf(left, sizeof left, "--%s%s%s%s", arg->name, !arg->value ? "" : maybe ? " [" : " ", arg->value ? arg->value : "", maybe ? "]" : "");
@@ -192,9 +197,7 @@ static bool is_value(const struct reader *r, const struct arg *arg)
 /* The word after an option, as its value. */
 static int store_next(struct reader *r, const struct arg *arg)
 {
-    bool maybe = arg->kind == ARG_LEVEL || arg->kind == ARG_TEXT_MAYBE;
-
-    if (maybe && !is_value(r, arg))
+    if (args_value_is_optional(arg) && !is_value(r, arg))
         return store(r, arg, NULL);
     if (r->at < r->argc)
         return store(r, arg, r->argv[r->at++]);

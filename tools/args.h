@@ -58,13 +58,19 @@ struct command {
     { 0, "version", NULL, ARG_VERSION, NULL, "print the version" },                     \
     { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
 
-extern const struct command bench_command, cat_command, doctor_command, echo_command, info_command, list_command, mux_command,
-                            resolve_command, service_command, stress_command, wait_command;
+extern const struct command bench_command, cat_command, completion_command, doctor_command, echo_command, info_command, list_command,
+                            manual_command, mux_command, resolve_command, service_command, stress_command, wait_command;
+
+/* All of them, in the order of virtsock --help; NULL ends. */
+extern const struct command *const args_commands[];
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 
 /* Fills the options' places and operand[]: how many operands; or ARGS_DONE: help or version was printed; or ARGS_WRONG: it was said why. */
 int args_read(const struct command *command, int argc, char **argv, char **operand);
+
+/* An option whose value may be left out. */
+bool args_value_is_optional(const struct arg *arg);
 
 void args_print_version(void);
 

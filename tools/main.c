@@ -9,19 +9,18 @@
 #include "platform.h"
 #include "report.h"
 
-static const struct command *const commands[] = {
+const struct command *const args_commands[] = {
     &cat_command, &echo_command, &stress_command, &bench_command, &wait_command, &mux_command, &resolve_command, &service_command,
-    &info_command, &list_command, &doctor_command
+    &info_command, &list_command, &doctor_command, &manual_command, &completion_command, NULL
 };
-#define COMMANDS_END (sizeof commands / sizeof *commands)
 
 static void print_help(FILE *out)
 {
     fputs("Usage: virtsock COMMAND [OPTION]... [ADDRESS]\n\n"
           "Programs on a host and in its virtual machines talk to each other.\n\n"
           "Commands:\n", out);
-    for (size_t i = 0; i < COMMANDS_END; i++)
-        fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+    for (const struct command *const *one = args_commands; *one != NULL; one++)
+        fprintf(out, "  %-10s %s\n", (*one)->name, (*one)->summary);
     fputs("\nvirtsock COMMAND --help tells more; virtsock --version the version.\n"
           "Addresses: vsock://CID:PORT, hvsock://VM/SERVICE, vsock-mux://:PORT/PATH, hyperkit://:PORT/DIR, unix:///PATH,\n"
           "tcp://HOST:PORT, fd://N. Exit codes: 0 done, 1 failed, 2 usage.\n", out);
@@ -51,9 +50,9 @@ static int run(int argc, char **argv)
         args_print_version();
         return EXIT_DONE;
     }
-    for (size_t i = 0; i < COMMANDS_END; i++)
-        if (strcmp(argv[1], commands[i]->name) == 0)
-            return run_command(commands[i], argc - 2, argv + 2);
+    for (const struct command *const *one = args_commands; *one != NULL; one++)
+        if (strcmp(argv[1], (*one)->name) == 0)
+            return run_command(*one, argc - 2, argv + 2);
     report_line("there is no command %s", argv[1]);
     return report_usage("see virtsock --help");
 }

@@ -70,7 +70,10 @@ def test_what_is_installed(prefix):
     cmake = {file for file in files if file.startswith("lib/cmake/virtsock/")}
     assert {Path(file).name for file in cmake} >= {"virtsock-config.cmake", "virtsock-config-version.cmake", "virtsock.cmake"}
     libraries = {f"lib/libvirtsock.{end}" for end in ("a", "so", "so.0", f"so.{VERSION}")}
-    assert files - cmake == libraries | {"bin/virtsock", "include/virtsock.h", "lib/pkgconfig/virtsock.pc"}
+    printed = {f"share/{file}" for file in ("man/man1/virtsock.1", "bash-completion/completions/virtsock", "zsh/site-functions/_virtsock",
+                                            "fish/vendor_completions.d/virtsock.fish")}
+    assert files - cmake == libraries | printed | {"bin/virtsock", "include/virtsock.h", "lib/pkgconfig/virtsock.pc"}
+    assert (prefix / "share/man/man1/virtsock.1").read_text() == run(prefix / "bin/virtsock", "manual")
     assert "(SONAME)" in run("readelf", "-dW", prefix / "lib/libvirtsock.so")
     assert "[libvirtsock.so.0]" in run("readelf", "-dW", prefix / "lib/libvirtsock.so")
     assert run(prefix / "bin/virtsock", "--version").split()[-1] == VERSION
