@@ -140,6 +140,26 @@ static int wrong(const struct command *command)
     return ARGS_WRONG;
 }
 
+const char *args_store(const struct arg *arg, const char *value)
+{
+    switch (arg->kind) {
+    case ARG_SECONDS:
+        return parse_seconds(value, arg->to) ? NULL : "seconds, as 10, 0.5 or forever";
+    case ARG_OCTAL:
+        return parse_octal(value, arg->to) ? NULL : "permission bits, as 660";
+    case ARG_NUMBER:
+        return parse_number(value, arg->to) ? NULL : "a number of digits";
+    case ARG_LEVEL:
+        *(int *)arg->to += value == NULL;
+        return value == NULL || parse_level(value, arg->to) ? NULL : "a number from 0 to 9";
+    case ARG_LIST:
+        return add_item(arg->to, value) ? NULL : "at most 16 times";
+    default:
+        *(const char **)arg->to = value != NULL ? value : "";
+        return NULL;
+    }
+}
+
 static int store(const struct reader *r, const struct arg *arg, const char *value)
 {
     const char *want = NULL;
@@ -151,32 +171,15 @@ static int store(const struct reader *r, const struct arg *arg, const char *valu
     case ARG_COUNT:
         ++*(int *)arg->to;
         break;
-    case ARG_LEVEL:
-        want = value == NULL || parse_level(value, arg->to) ? NULL : "a number from 0 to 9";
-        *(int *)arg->to += value == NULL;
-        break;
-    case ARG_SECONDS:
-        want = parse_seconds(value, arg->to) ? NULL : "seconds, as 10, 0.5 or forever";
-        break;
-    case ARG_OCTAL:
-        want = parse_octal(value, arg->to) ? NULL : "permission bits, as 660";
-        break;
-    case ARG_NUMBER:
-        want = parse_number(value, arg->to) ? NULL : "a number of digits";
-        break;
-    case ARG_TEXT:
-    case ARG_TEXT_MAYBE:
-        *(const char **)arg->to = value != NULL ? value : "";
-        break;
-    case ARG_LIST:
-        want = add_item(arg->to, value) ? NULL : "at most 16 times";
-        break;
     case ARG_HELP:
         print_help(r->command);
         return ARGS_DONE;
     case ARG_VERSION:
         args_print_version();
         return ARGS_DONE;
+    default:
+        want = args_store(arg, value);
+        break;
     }
     if (want == NULL)
         return GO_ON;
@@ -258,12 +261,14 @@ static int read_letters(struct reader *r, const char *letters)
     return GO_ON;
 }
 
-/* "-vsock", as the seeds' programs write it: a whole name after one dash. No name consists of letters of its own table. */
+/* "-vsock" or "-pidfile=FILE", as the seeds' programs write it: a whole name after one dash. No name consists of letters of its own table. */
 static bool is_old_word(const struct command *command, const char *word)
 {
-    if (word[0] == '-' && word[1] != '\0' && word[2] != '\0')
+    size_t n = strcspn(word, "=");
+
+    if (word[0] == '-' && n > 2)
         for (const struct arg *arg = command->args; arg->name != NULL; arg++)
-            if (strcmp(arg->name, word + 1) == 0)
+            if (strlen(arg->name) == n - 1 && memcmp(arg->name, word + 1, n - 1) == 0)
                 return true;
     return false;
 }

@@ -10,6 +10,13 @@
 
 #include "platform.h"
 
+static void (*through)(const char *text);
+
+void report_through(void (*say)(const char *text))
+{
+    through = say;
+}
+
 /* Longer than any canonical address with a sentence around it; what is longer still is cut. */
 static void say(const char *format, va_list values)
 {
@@ -17,6 +24,10 @@ static void say(const char *format, va_list values)
     size_t head = strlen(line);
 
     vsnprintf(line + head, sizeof line - head - 1, format, values);
+    if (through != NULL) {
+        through(line + head);
+        return;
+    }
     strcat(line, "\n");
     fputs(line, stderr);                /* one write, which printf without a buffer is not; Windows may have a buffer */
     fflush(stderr);

@@ -18,6 +18,9 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 /* "virtsock: " and the text, as one piece whichever thread says it. */
 void report_line(const char *format, ...) REPORT_FORMAT;
 
+/* From now on such lines go there instead, with neither "virtsock: " nor a line's end. */
+void report_through(void (*say)(const char *text));
+
 /* The same, and EXIT_USAGE. */
 int report_usage(const char *format, ...) REPORT_FORMAT;
 
