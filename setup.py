@@ -40,7 +40,7 @@ def core_sources() -> list[str]:
 
 
 def command_sources() -> list[str]:
-    strangers = "posix" if os.name == "nt" else "windows"
+    strangers = ("_posix", "_epoll", "_poll") if os.name == "nt" else ("_windows", "_poll" if sys.platform == "linux" else "_epoll")
     tools = [str(file) for file in sorted(Path("tools").glob("*.c")) if not file.stem.endswith(strangers)]
     return ["bindings/python/command.c", *tools]
 

@@ -582,7 +582,7 @@ def test_info_of_an_address(text, parts):
 # --- usage -------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [[], ["cat"], ["echo"], ["wait"], ["mux"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["cat"], ["echo"], ["wait"], ["mux"], ["relay"], ["info"]])
 def test_help(command):
     done = run(*command, "--help")
     assert (done.returncode, done.stderr) == (0, b"")

@@ -10,8 +10,8 @@
 #include "report.h"
 
 const struct command *const args_commands[] = {
-    &cat_command, &echo_command, &stress_command, &bench_command, &wait_command, &mux_command, &resolve_command, &service_command,
-    &info_command, &list_command, &doctor_command, &manual_command, &completion_command, NULL
+    &cat_command, &echo_command, &relay_command, &stress_command, &bench_command, &wait_command, &mux_command, &resolve_command,
+    &service_command, &info_command, &list_command, &doctor_command, &manual_command, &completion_command, NULL
 };
 
 static void print_help(FILE *out)

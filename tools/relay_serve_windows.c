@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What becomes of the clients of `virtsock relay` on Windows, where no loop can wait for all kinds of sockets: two threads a conversation, so
+ * as many as there are threads. Nothing is carried by the kernel, and idle conversations are not ended.
+ */
+#include "join.h"
+#include "peer.h"
+#include "relay.h"
+#include "report.h"
+#include "serve.h"
+
+#define LOOK_MS 50
+
+static struct {
+    struct relay_source *sources;
+    struct tool_event   *stopped;
+    atomic_uint          serving, active;       /* listeners, clients */
+} relay;
+
+static void converse(struct relay_rule *rule, unsigned number, virtsock_stream *client)
+{
+    struct join       join = { .end = { client, NULL } };
+    enum relay_ending ending = RELAY_ENDED;
+    virtsock_error    err;
+
+    relay_tell_client(rule, number, client);
+    if (relay_connect(&join.end[1], rule, &err) != VIRTSOCK_OK)
+        ending = RELAY_UNREACHED;
+    else if (!join_streams(&join))
+        ending = RELAY_BROKEN;
+    for (int i = 0; i < 2; i++)
+        rule->counts.bytes[i] += join.carried[i];
+    virtsock_stream_close(join.end[1], -1, NULL);
+    virtsock_stream_close(client, -1, NULL);
+    virtsock_stream_free(join.end[1]);
+    virtsock_stream_free(client);
+    relay_tell_end(rule, number, ending, join.carried, &err);
+}
+
+/* One too many waits, accepted already: no listener can be told to wait. */
+static void attend(virtsock_stream *client, unsigned number, const void *argument)
+{
+    struct relay_rule *rule = ((const struct relay_source *)argument)->rule;
+
+    relay.active++;
+    while (rule->limits.max != ARG_UNSET && (int64_t)rule->counts.active >= rule->limits.max)
+        tool_nap_ms(LOOK_MS);
+    rule->counts.accepted++;
+    rule->counts.active++;
+    converse(rule, number, client);
+    relay.active--;
+}
+
+static void serve_source(void *argument)
+{
+    const struct relay_source *source = argument;
+
+    serve_clients(source->listener, attend, source);
+    relay.serving--;
+}
+
+void relay_stop(void *unused)
+{
+    (void)unused;
+    for (struct relay_source *source = relay.sources; source != NULL; source = source->next)
+        virtsock_listener_close(source->listener, NULL);
+    tool_event_set(relay.stopped);
+}
+
+int relay_serve(struct relay_source *sources, const struct relay_rule *rules)
+{
+    int64_t patience_ms = relay_settings.drain_ms;
+
+    (void)rules;
+    relay.sources = sources;
+    if ((relay.stopped = tool_event_new()) == NULL) {
+        report_line("out of memory");
+        return EXIT_FAILED;
+    }
+    for (struct relay_source *source = sources; source != NULL; source = source->next)
+        if (source->listener != NULL) {
+            relay.serving++;
+            if (!tool_thread(serve_source, source))
+                relay.serving--;
+        } else {
+            relay.serving++;
+            attend(source->client, 1, source);
+            source->client = NULL;
+            relay.serving--;
+        }
+    tool_on_stop(relay_stop, NULL);
+    while (relay.serving > 0)
+        tool_nap_ms(LOOK_MS);
+    for (; relay.active > 0 && patience_ms != 0; patience_ms -= patience_ms < 0 ? 0 : patience_ms < LOOK_MS ? patience_ms : LOOK_MS)
+        tool_nap_ms(LOOK_MS);
+    tool_on_stop(NULL, NULL);
+    return EXIT_DONE;
+}
+
+int relay_syslog_start(struct relay_rule *rule)
+{
+    return report_usage("%s: Windows has no such datagrams", rule->from.text);
+}
+
+void relay_syslog_stop(void)
+{
+}
