@@ -38,3 +38,26 @@ def test_ten_thousand_idle_connections(vm_logs):
         pytest.skip(str(reason))
     with lab.up(guest, lab.BOOT_TIME) as vm:
         print(run_there(vm, "-s", "tests/test_relay.py::test_idle_connections_cost_little", VIRTSOCK_TEST_IDLE=str(IDLE)))
+
+
+def test_what_vsudd_did(nested_vms):
+    """Its flags in a guest: a UNIX service for the host, and the guest's log to the host."""
+    guest, host, cid = nested_vms.guest, nested_vms.host, nested_vms.cid
+    relay = [TOOL, "relay", "-v", "-pidfile", "/tmp/vsudd.pid", "-inport", f"{PORT}:unix:/tmp/service", "-inport",
+             f"{PORT + 1:08X}-FACB-11E6-BD58-64006A7986D3:unix:/tmp/service", "-syslog", f"{PORT + 2}:/tmp/log"]
+    send = "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.connect('/tmp/log'); s.send(b'<30>hello'); s.send(b'x' * 5000)"
+    with (
+        guest.start([str(TOOL), "cat", "-l", "--echo", "-v", "unix:///tmp/service"]) as service,
+        host.start([str(TOOL), "cat", "-l", "-v", f"vsock://:{PORT + 2}"]) as log,
+        guest.start(list(map(str, relay))) as job,
+    ):
+        service.expect("listening on")
+        log.expect("listening on")
+        job.expect("datagrams at /tmp/log")
+        for port in (PORT, PORT + 1):
+            assert host.run(f"printf hello | {TOOL} cat --wait 30 vsock://{cid}:{port}", 120) == (0, b"hello")
+        assert guest.run([str(PYTHON), "-c", send], 120).code == 0
+        log.expect("9 <30>hello5000 xxxx", 60)
+        job.signal("TERM")
+        assert job.wait(60).code == 0
+        assert guest.run("ls /tmp/vsudd.pid /tmp/log", 30).code != 0
