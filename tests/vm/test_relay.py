@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""`virtsock relay` over AF_VSOCK: tests/test_relay.py in a guest, where its ends are CID 1's; ten thousand idle connections; and what vsudd did,
-between a guest and its host."""
+"""`virtsock relay` over AF_VSOCK: tests/test_relay.py in a guest, where its ends are CID 1's; ten thousand idle connections; what vsudd did,
+between a guest and its host; OpenSSH."""
+
+import shutil
+import subprocess
 
 import pytest
 from builds import BUILD, ROOT, TOOL
 
-from . import lab, qemu
+from . import cache, lab, packages, qemu
 
 PYTHON = BUILD / "venv" / "bin" / "python"
 IDLE = 10000
@@ -61,3 +64,47 @@ def test_what_vsudd_did(nested_vms):
         job.signal("TERM")
         assert job.wait(60).code == 0
         assert guest.run("ls /tmp/vsudd.pid /tmp/log", 30).code != 0
+
+
+# A server that listens on TCP alone, whose files are not installed; as root, whom the guest's own tables of users let in by key.
+SERVER = """set -e
+mkdir -p /tmp/ssh /run/sshd && chmod 755 /run/sshd && cd /tmp/ssh
+{ cat /etc/passwd; echo 'sshd:x:22:65534::/run/sshd:/usr/sbin/nologin'; } >passwd && mount --bind passwd /etc/passwd
+echo 'root:*:19000:0:99999:7:::' >shadow && mount --bind shadow /etc/shadow
+ssh-keygen -q -t ed25519 -N '' -f host && ssh-keygen -q -t ed25519 -N '' -f user
+{SSHD} -f /dev/null -h /tmp/ssh/host -p 2222 -o AuthorizedKeysFile=/tmp/ssh/user.pub -o StrictModes=no -o PidFile=none -E /tmp/ssh/log
+exec {TOOL} relay -v vsock://:22 tcp://127.0.0.1:2222
+"""
+CLIENT = """ssh -F /dev/null -i /tmp/ssh/user -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null {OPTIONS} \
+-o ProxyCommand='{TOOL} relay {PASS} - vsock://1:22' root@guest 'cat; echo through' || cat /tmp/ssh/log"""
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory):
+    """Unpacked, where guests see it."""
+
+    def make(folder):
+        packages.unpack("openssh-server", folder)
+
+    if not shutil.which("ssh") or not shutil.which("dpkg"):
+        pytest.skip("ssh or dpkg is not installed")
+    try:
+        program = cache.cached("openssh-server", make) / "usr" / "sbin" / "sshd"
+    except lab.Missing as reason:
+        pytest.skip(str(reason))
+    if b"not found" in subprocess.run(["ldd", program], capture_output=True).stdout:
+        pytest.skip("this system lacks a library of sshd's")
+    return program
+
+
+@pytest.mark.parametrize("passes", [False, True], ids=["ProxyCommand", "ProxyUseFdpass"])
+def test_ssh_with_the_relay(loopback_vm, sshd, passes):
+    """Into a guest over vsock: the client's proxy is the relay, and so is what the server stands behind."""
+    server = SERVER.replace("{SSHD}", str(sshd)).replace("{TOOL}", str(TOOL))
+    client = CLIENT.replace("{TOOL}", str(TOOL)).replace("{OPTIONS}", "-o ProxyUseFdpass=yes" * passes).replace("{PASS}", "--pass-fd" * passes)
+    with loopback_vm.start(["unshare", "-m", "sh", "-c", server]) as job:
+        job.expect("listening on", 120)
+        done = loopback_vm.run(f"head -c 300000 {TOOL} >/tmp/file; {{ {client}; }} </tmp/file >/tmp/out; cat /tmp/file >/tmp/wanted; "
+                               "echo through >>/tmp/wanted; cmp /tmp/out /tmp/wanted && echo same", 180)
+        assert done.text.splitlines()[-1] == "same", done.text
+    loopback_vm.run("kill $(pidof sshd); rm -r /tmp/ssh", 60)
