@@ -108,3 +108,44 @@ def test_ssh_with_the_relay(loopback_vm, sshd, passes):
                                "echo through >>/tmp/wanted; cmp /tmp/out /tmp/wanted && echo same", 180)
         assert done.text.splitlines()[-1] == "same", done.text
     loopback_vm.run("kill $(pidof sshd); rm -r /tmp/ssh", 60)
+
+
+SERVICE = """
+import os, socket, subprocess, sys
+kind, program = getattr(socket, sys.argv[1]), sys.argv[2]
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind("/dev/log")
+manager = socket.socket(socket.AF_VSOCK, kind)
+manager.bind((socket.VMADDR_CID_ANY, 9999))
+manager.listen()
+for one in log, manager:
+    one.settimeout(60)
+
+def told():
+    with manager.accept()[0] as s:
+        return s.recv(99)
+
+relay = subprocess.Popen([program, "relay", "-v", "-detach", "-pidfile", "/tmp/relay.pid", "vsock://:9998", "unix:///tmp/nobody"],
+                         env={**os.environ, "NOTIFY_SOCKET": "vsock:1:9999"})
+assert told() == b"READY=1"
+assert open("/tmp/relay.pid").read() == f"{relay.pid}\\n"
+with socket.socket(socket.AF_VSOCK) as client:
+    client.settimeout(60)
+    client.connect((1, 9998))
+    line = log.recv(1024).decode()
+    while "nobody" not in line:
+        assert line.startswith(f"<30>virtsock[{relay.pid}]: "), line
+        line = log.recv(1024).decode()
+relay.terminate()
+assert told() == b"STOPPING=1"
+assert relay.wait(60) == 0 and not os.path.exists("/tmp/relay.pid")
+os.unlink("/dev/log")
+print("as told")
+"""
+
+
+@pytest.mark.parametrize("kind", ["SOCK_SEQPACKET", "SOCK_STREAM"])
+def test_a_service_that_detaches(loopback_vm, kind):
+    """Ready and stopping, told to a manager beyond AF_VSOCK that takes messages, or streams alone; and its log."""
+    done = loopback_vm.run([str(PYTHON), "-c", SERVICE, kind, str(TOOL)], timeout=180)
+    assert (done.code, done.text.splitlines()[1:]) == (0, ["as told"]), done.text
