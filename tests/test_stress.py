@@ -718,6 +718,18 @@ def test_server_out_of_threads(place):
 
 
 @needs_limit
+def test_echo_server_out_of_threads(place):
+    """serve.c, which has one a client."""
+    with logged(place / "log", "echo", "-s", f"unix://{place}/s", "-v", preexec_fn=few_threads) as server:
+        crowd = [connected(place) for _ in range(120)]
+        eventually(lambda: "waits: the system has no thread to give" in server.log())
+        for client in crowd:
+            client.close()
+        assert run("echo", f"unix://{place}/s").returncode == 0
+        assert server.log().count("no thread to give") < 10
+
+
+@needs_limit
 def test_client_out_of_threads(place):
     """Nobody is answered before it has said something: that it has no thread for a worker, or for a connection, or no memory, whichever
     comes first. It goes on with what it has, and what could not be done is counted."""

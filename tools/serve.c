@@ -44,12 +44,14 @@ static void begin(const virtsock_listener *listener, const struct client *client
         return;
     }
     *copy = *client;
-    while (!tool_thread(attend, copy)) {
+    for (bool told = false; !tool_thread(attend, copy); told = true) {
         if (virtsock_listener_fd(listener) == -1) {
             virtsock_stream_free(client->stream);
             free(copy);
             return;
         }
+        if (!told)
+            report_line("client %u waits: the system has no thread to give", client->number);
         tool_nap_ms(PAUSE_MS);
     }
 }
