@@ -37,14 +37,17 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 # What judges how long things take has the machine alone: first, before anything else is begun.
 ALONE = frozenset(f"tests/{name}" for name in (
     "test_contract.py", "test_wait.py", "c/210_close.c", "c/400_timeouts.c", "lua/210_close.lua", "lua/400_timeouts.lua",
-    "python/test_210_close.py", "python/test_400_timeouts.py"))
-LONG = ("vm", "wine")           # folders; each has a machine, or a Wine, for all its tests
+    "python/test_210_close.py", "python/test_400_timeouts.py", "api/test_coverage.py"))
+LONG = ("vm", "wine")           # folders; each has machines that take long to boot, or a Wine, for all its tests
+QUICK = frozenset(f"tests/vm/test_{name}.py" for name in ("suites", "calls", "contract", "list"))    # but theirs boots in three seconds
 
 
 def group_of(nodeid: str) -> str:
-    """What one run has as a whole: all that is ALONE, a folder of LONG, or a file."""
+    """What one run has as a whole: all that is ALONE, the QUICK part of a folder of LONG or the rest of it, or a file."""
     file = nodeid.partition("::")[0]
-    return "alone" if file in ALONE else next((folder for folder in LONG if f"tests/{folder}/" in file), file)
+    if file in ALONE or file in QUICK:
+        return "alone" if file in ALONE else "quick"
+    return next((folder for folder in LONG if f"tests/{folder}/" in file), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -59,7 +62,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {group: number for number, group in enumerate(("alone", *LONG))}
+    order = {group: number for number, group in enumerate(("alone", "vm", "quick", "wine"))}
     items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
 
 
