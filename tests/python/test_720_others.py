@@ -63,7 +63,7 @@ def ask(name: str, *arguments: object, code: int = 0, **environment: str) -> str
 
 def test_every_example_is_run() -> None:
     names = {file.stem for file in EXAMPLES.glob("*.py")}
-    assert names == {"tls", "line_server", "http_server", "http_client", "connection", "dask_sum"}
+    assert names == {"tls", "line_server", "http_server", "http_client", "connection", "dask_sum", "grpc_echo"}
 
 
 @pytest.fixture(scope="session")
