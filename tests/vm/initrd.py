@@ -36,14 +36,20 @@ def pad(data):
 
 def archive(linux):
     """The ramdisk as bytes: not packed, since a guest under emulation unpacks slower than it reads."""
-    members = [(folder, stat.S_IFDIR | 0o755, b"") for folder in (*FOLDERS, f"lib/modules/{linux.version}")]
     programs = {"init": INIT.read_bytes(), "bin/busybox": busybox()}
     if TOOL.exists():
         programs["bin/virtsock"] = TOOL.read_bytes()
+    files = {f"lib/modules/{linux.version}/{name}": data for name, data in modules(linux).items()}
+    return cpio((*FOLDERS, f"lib/modules/{linux.version}"), programs, files, {"dev/console": (5, 1)})
+
+
+def cpio(folders, programs, files, devices):
+    """These folders, {name: bytes} of programs and of other files, and {name: numbers} of character devices."""
+    members = [(folder, stat.S_IFDIR | 0o755, b"") for folder in folders]
     members += [(name, stat.S_IFREG | 0o755, data) for name, data in programs.items()]
-    members += [(f"lib/modules/{linux.version}/{name}", stat.S_IFREG | 0o644, data) for name, data in modules(linux).items()]
-    console = entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    return b"".join(entry(*member, number) for number, member in enumerate(members, 1)) + console + entry("TRAILER!!!", 0)
+    members += [(name, stat.S_IFREG | 0o644, data) for name, data in files.items()]
+    nodes = [entry(name, stat.S_IFCHR | 0o600, device=device) for name, device in devices.items()]
+    return b"".join([*(entry(*member, number) for number, member in enumerate(members, 1)), *nodes, entry("TRAILER!!!", 0)])
 
 
 def modules(linux):

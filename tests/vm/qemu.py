@@ -63,13 +63,13 @@ def jobs_line(modules, *, channel, log, memory, cpus, accel, devices, nests=Fals
         "-virtfs", "local,path=/,mount_tag=machine,security_model=none,readonly=on,multidevs=remap", *devices])
 
 
-def line(told, *, log, memory, cpus, accel, devices, nests=False):
-    """QEMU's arguments for the image; told: what init.sh reads on the kernel line."""
+def line(told, *, log, memory, cpus, accel, devices, nests=False, ramdisk=None):
+    """QEMU's arguments for the image; told: what init.sh reads on the kernel line, or what the first process of another ramdisk does."""
     linux = kernel.get()
     ticks = [TICKS] if nests or accel == "nested" else []
     return [
         QEMU, "-M", "q35", *ACCELERATORS[accel], "-smp", cpus, "-m", memory, "-nodefaults", "-no-user-config", "-display", "none",
-        "-kernel", linux.vmlinux, "-initrd", initrd.make(linux), "-append", " ".join([KERNEL_LINE, *ticks, told]),
+        "-kernel", linux.vmlinux, "-initrd", ramdisk or initrd.make(linux), "-append", " ".join([KERNEL_LINE, *ticks, told]),
         "-chardev", f"{log},id=log", "-serial", "chardev:log", *devices,
     ]
 
