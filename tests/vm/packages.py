@@ -8,7 +8,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from .cache import LabError, Missing, tool
+from .cache import LabError, Missing, cached, tool
 
 
 def unpack(name, folder, options=()):
@@ -20,6 +20,14 @@ def unpack(name, folder, options=()):
             raise Missing(f"the package {name} cannot be downloaded (try apt-get update): {error}") from error
         package, = Path(work).glob("*.deb")
         tool("dpkg", "-x", package, folder)
+
+
+def program(package, file):
+    """A program of the package, below the user's cache, where guests see it. Missing, where it is not to be had or this system lacks a library."""
+    path = cached(package, lambda folder: unpack(package, folder)) / file
+    if b"not found" in tool("ldd", path):
+        raise Missing(f"this system lacks a library of {path.name}'s")
+    return path
 
 
 def unpack_unstable(name, folder):
