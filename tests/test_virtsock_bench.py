@@ -30,7 +30,7 @@ PERCENTILES = ("min", "p50", "p90", "p99", "p99.9", "max")
 STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, *range(1, 11), *range(20, 101, 10), *range(200, 1001, 100)]
 
 MAGIC = b"virtsock bench 1"
-SEND, RECEIVE, LATENCY = 1, 2, 3
+SEND, RECEIVE, LATENCY, CONNECT, TOLD = 1, 2, 3, 4, 5
 
 
 @pytest.fixture
@@ -56,12 +56,13 @@ def started(folder, *words):
 def server(folder, *words, transport="unix"):
     """`virtsock bench -s`; .to is the address for clients."""
     address = {"unix": f"unix://{folder}/s", "unix-seqpacket": f"unix://{folder}/s?type=seqpacket", "tcp": "tcp://127.0.0.1:any",
-               "unix-framed": f"unix://{folder}/s?half-close=framed", "vsock-mux": f"vsock-mux://:52{folder}/vm/vsock.sock"}[transport]
+               "unix-framed": f"unix://{folder}/s?half-close=framed", "udp": "udp://127.0.0.1:any",
+               "vsock-mux": f"vsock-mux://:52{folder}/vm/vsock.sock"}[transport]
     with contextlib.ExitStack() as stack:
         if transport == "vsock-mux":
             stack.enter_context(started(folder, "mux", f"{folder}/vm"))
         process = stack.enter_context(started(folder, "bench", "-s", *words, address))
-        process.to = process.where if transport == "tcp" else address
+        process.to = process.where if transport in ("tcp", "udp") else address
         yield process
 
 
@@ -224,10 +225,11 @@ def test_dat(folder):
     assert 0 < total <= 300 and re.findall(r"# Index (\d)", text) == list("0123")
 
 
-def test_progress_is_for_a_terminal(folder):
+@pytest.mark.parametrize("transport", ["unix", "udp"])
+def test_progress_is_for_a_terminal(folder, transport):
     ours, theirs = pty.openpty()
     words = ("bench", "-L", "-m", "8,512", "--seconds", "1.2")
-    with server(folder) as s, running(*words, s.to, stdout=subprocess.PIPE, stderr=theirs) as client:
+    with server(folder, transport=transport) as s, running(*words, s.to, stdout=subprocess.PIPE, stderr=theirs) as client:
         os.close(theirs)
         text = b""
         with contextlib.suppress(OSError):          # EIO: the other side is closed
@@ -581,6 +583,217 @@ def test_a_message_that_never_comes_back(folder):
         assert time.monotonic() - begun < 15
 
 
+# --- Datagrams -------------------------------------------------------------------------------------------------------------
+
+
+def check_sent(one):
+    assert 0 <= one["lost"] < one["sent"]
+    return one["sent"] - one["lost"]
+
+
+def test_datagrams(folder):
+    """Sending and latency; what the client prints is what the server says, and what came is no more than was sent."""
+    with server(folder, transport="udp") as s:
+        done = bench("--json", "-m", "8,4096", "--seconds", "0.3", "--runs", "2", s.to)
+        assert done.stderr.count(b"bandwidth is that of sending") == 1
+        result = json.loads(done.stdout)
+        assert result["ok"] is True and result["address"] == s.to
+        assert [(p["test"], p.get("direction"), p["message_bytes"]) for p in result["results"]] == [
+            ("bandwidth", "send", 8), ("bandwidth", "send", 4096), ("latency", None, 8), ("latency", None, 4096)]
+        sending, latency = result["results"][:2], result["results"][2:]
+        said = re.findall(r"client \d+: (received|sent back), (\d+) bytes in (\d+\.\d+) ms, (\d+) datagrams in all", s.log())
+        runs = [one for point in result["results"] for one in point["runs"]]
+        assert [row[0] for row in said] == ["received"] * 4 + ["sent back"] * 4
+        assert [int(row[3]) for row in said[:4]] == [check_sent(one) for one in runs[:4]]
+        assert [int(row[1]) for row in said[:4]] == [one["bytes"] for one in runs[:4]]
+        for point in sending:
+            check_spread(point["bytes_per_second"], [one["bytes_per_second"] for one in point["runs"]])
+            for one in point["runs"]:
+                assert 0 < one["bytes"] <= check_sent(one) * point["message_bytes"] and 0 < one["duration_ns"] <= 0.3e9
+        for point in latency:
+            check_latency(point, 2)
+            assert point["count"] <= check_sent(point)
+        for point in result["results"]:
+            assert all(point[key] == sum(one[key] for one in point["runs"]) for key in ("sent", "lost"))
+        s.send_signal(signal.SIGTERM)
+        assert s.wait(10) == 0
+
+
+def test_datagrams_printed(folder):
+    """The usual sizes but those that no datagram has, with what is lost; linuxkit's lines; and the plot."""
+    with server(folder, transport="udp") as s:
+        table = bench("--seconds", "0.02", "--warmup", "0", s.to).stdout.decode()
+        text = bench("--dat", "-m", "8,512", "--seconds", "0.1", "--warmup", "0", s.to).stdout.decode()
+        (folder / "datagrams.json").write_bytes(bench("--json", "-m", "8,512", "--seconds", "0.1", "--warmup", "0", s.to).stdout)
+    assert re.findall(r"^\S.*$", table, re.MULTILINE) == ["bandwidth, client sends, datagrams", "latency, datagrams, in microseconds"]
+    assert len(re.findall(r"^ +\d+( +\d+\.\d){3} +\d+\.\d\d %$", table, re.MULTILINE)) == 12
+    assert len(re.findall(r"^ +\d+ +\d+( +\d+\.\d){5} +\d+\.\d\d %$", table, re.MULTILINE)) == 12
+    assert table.count("lost\n") == 2 and " 16384 " in table and " 65536 " not in table
+    assert [line.split()[0] for line in text.splitlines() if line[:1].isdigit()] == ["8", "512"] * 2
+    pytest.importorskip("matplotlib")
+    assert plot(folder / "datagrams.json", "-o", folder / "a.svg").returncode == 0
+    assert texts_of(folder / "a.svg").count("datagrams") == 2
+
+
+@contextlib.contextmanager
+def datagram_peer(answer):
+    """answer(datagram) gives what goes back, in order, each after so many seconds; .requests are those that came."""
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while (got := s.recvfrom(1 << 16))[0] != b"end":
+                if got[0].startswith(MAGIC):
+                    thread.requests.append(struct.unpack(">6I", got[0][16:]))
+                for delay, piece in answer(got[0], thread.requests):
+                    time.sleep(delay)
+                    s.sendto(piece, got[1])
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.requests = []
+        thread.to = f"udp://127.0.0.1:{s.getsockname()[1]}"
+        thread.start()
+        yield thread
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"end", s.getsockname())
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+READY = MAGIC + bytes(8)
+
+
+@pytest.mark.parametrize("size", [1, 8, 40])
+def test_datagrams_lost_late_and_repeated(size):
+    """Two are lost, and cost 200 ms each. The others come twice, after the two before them and 5 ms: no time is shorter."""
+    messages = []
+
+    def answer(data, requests):
+        if data.startswith(MAGIC):
+            return [(0, READY if requests[-1][0] == LATENCY else MAGIC + struct.pack(">3Q", 0, 0, len(messages)))]
+        messages.append(data)
+        return [] if len(messages) < 3 else [(0, one) for one in messages[-3:-1]] + [(0.005, data), (0, data)]
+
+    with datagram_peer(answer) as s:
+        (point,) = measured("-L", "-m", str(size), "--seconds", "0.8", "--warmup", "0", s.to)["results"]
+    assert {len(one) for one in messages} == {size} and len(set(messages)) == len(messages)
+    assert point["lost"] >= 2 and point["lost"] + point["count"] == point["sent"] == len(messages)     # a busy machine may lose more
+    assert point["ns"]["min"] >= 5e6
+
+
+def test_requests_that_are_lost_are_said_again():
+    """The same, until it is answered; a late answer to the first is none to the last. What the server counted is what is printed."""
+    def answer(data, requests):
+        if not data.startswith(MAGIC) or requests.count(requests[-1]) < 3:
+            return []
+        return [(0, READY), (0, READY)] + [(0, MAGIC + struct.pack(">3Q", 3000, 2_000_000_000, 2))] * (requests[-1][0] == TOLD)
+
+    with datagram_peer(answer) as s:
+        (point,) = measured("-B", "-d", "send", "-m", "512", "--seconds", "0.2", "--timeout", "20", s.to)["results"]
+    number = s.requests[0][5]
+    assert s.requests == [(SEND, 512, 512, 20, 200, number)] * 3 + [(TOLD, 512, 512, 20, 200, number)] * 3
+    (one,) = point["runs"]
+    assert (one["bytes"], one["duration_ns"], one["bytes_per_second"]) == (3000, 2_000_000_000, 1500)
+    assert one["sent"] - one["lost"] == 2
+
+
+@pytest.mark.parametrize("words, said, status", [
+    (lambda test: [], "no answer", "timeout"), (lambda test: [b"HTTP/1.1 400", b""], "no answer", "timeout"),
+    (lambda test: [MAGIC + struct.pack(">2I", 1, 0)], "another version", "protocol"),
+    (lambda test: [MAGIC + struct.pack(">2I", 2, 0)], "refuses", "protocol"),
+    (lambda test: [READY if test == LATENCY else MAGIC + struct.pack(">2I", 3, 0)], "another client", "protocol"),
+    (lambda test: [READY, MAGIC + bytes(24)], "nothing arrived", "timeout"),
+    (lambda test: [READY], "no answer", "timeout"),
+])
+def test_answers_of_datagrams_that_are_wrong(words, said, status):
+    with datagram_peer(lambda data, requests: [(0, one) for one in words(requests[-1][0]) if data.startswith(MAGIC)]) as s:
+        limit = ["--timeout", "1"] if READY in words(LATENCY) else []           # that of the first answer; of the last it is longer
+        failed("-L", "-m", "8", "--seconds", "0.2", *limit, s.to, said=said, status=status)
+    if said == "no answer":
+        assert 2 <= s.requests.count(s.requests[-1]) <= 5         # 5, unless the machine is busy
+
+
+class Asker:
+    """A client of datagrams by the book."""
+
+    def __init__(self, to):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(("127.0.0.1", int(to.rpartition(":")[2])))
+        self.socket.settimeout(30)
+
+    def say(self, test, message=100, receive=100, warmup=0, measure=60000, number=7, magic=MAGIC):
+        self.socket.send(magic + struct.pack(">6I", test, message, receive, warmup, measure, number))
+        reply = self.socket.recv(1 << 16)
+        assert reply[:16] == MAGIC and len(reply) <= 40
+        return struct.unpack(">2I" if len(reply) == 24 else ">3Q", reply[16:])
+
+
+def test_a_client_of_datagrams_by_the_book(folder):
+    """The request again begins nothing anew; of another's, or of another size, nothing counts; the count once told stays."""
+    with server(folder, transport="udp") as s:
+        ours, other = Asker(s.to), Asker(s.to)
+        assert ours.say(TOLD) == (3, 0)
+        assert ours.say(SEND) == (0, 0)
+        for _ in range(5):
+            ours.socket.send(bytes(100))
+            ours.socket.send(bytes(99))
+            other.socket.send(bytes(100))
+        assert ours.say(SEND) == (0, 0)
+        for _ in range(5):
+            ours.socket.send(bytes(100))
+        bytes_, ns, datagrams = ours.say(TOLD)
+        assert (bytes_, datagrams) == (1000, 10) and 0 < ns < 60e9
+        ours.socket.send(bytes(100))
+        assert ours.say(TOLD) == (bytes_, ns, 10)
+        assert told(s.log(), "received") == [1000]
+        assert ours.say(SEND, warmup=60000, number=8) == (0, 0)
+        ours.socket.send(bytes(100))
+        assert ours.say(TOLD, number=7) == (3, 0)
+        assert ours.say(TOLD, number=8) == (0, 0, 1)
+
+
+def test_datagrams_come_back_to_the_latest_client(folder):
+    """And to nobody else; what would need more than was sent is refused."""
+    with server(folder, transport="udp") as s:
+        ours, other = Asker(s.to), Asker(s.to)
+        assert other.say(LATENCY, message=5) == ours.say(LATENCY, message=5) == (0, 0)
+        other.socket.send(b"other")
+        for word in b"hello", b"again!", b"again":
+            ours.socket.send(word)
+        assert (ours.socket.recv(100), ours.socket.recv(100)) == (b"hello", b"again")
+        assert other.say(TOLD, message=5) == (3, 0)         # the first that it hears
+        for words in ({"test": RECEIVE}, {"test": CONNECT}, {"test": 6}, {"message": 65508}, {"message": 0}, {"measure": 0}):
+            assert other.say(**{"test": LATENCY, **words}) == (2, 0)
+        assert other.say(LATENCY, magic=b"virtsock bench 2") == (1, 0)
+        assert ours.say(TOLD, message=5)[2] == 2            # they took nothing over
+
+
+@pytest.mark.parametrize("words", [("-B",), ("-L",)])
+def test_a_server_of_datagrams_that_dies(folder, words):
+    with server(folder, transport="udp") as s:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with running("bench", *words, "-m", "64", "--seconds", "60", "--json", s.to, **pipes) as client:
+            time.sleep(0.3)
+            s.send_signal(signal.SIGKILL)
+            out, err = client.communicate(timeout=30)
+            assert (client.returncode, json.loads(out)["status"]) == (1, "refused") and b"nobody has that port" in err
+        failed(*words, "-m", "64", s.to, said="nobody has that port", status="refused")
+
+
+def test_a_server_of_datagrams_that_comes_later(folder):
+    """Refused until then; --wait goes on."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+        one.bind(("::1", 0))
+        to = f"udp://[::1]:{one.getsockname()[1]}"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with running("bench", "-L", "-m", "8", "--seconds", "0.2", "--wait", "60", "-v", to, **pipes) as client:
+        assert b"attempt 1: bench " + to.encode() + b": nobody has that port" in client.stderr.readline()
+        with started(folder, "bench", "-s", to) as s:
+            out, err = client.communicate(timeout=60)
+            assert (client.returncode, s.where) == (0, to), err
+
+
 # --- Usage -----------------------------------------------------------------------------------------------------------------
 
 
@@ -613,6 +826,19 @@ def test_a_message_that_never_comes_back(folder):
     ("-vsock -c 4294967296", "loopback, parent or a CID"),
     ("-x unix:///x", "no option -x"),
     ("unix:///x unix:///y", "one word too many"),
+    ("-C udp://127.0.0.1:9", "leave -C out"),
+    ("-d receive udp://127.0.0.1:9", "--direction send"),
+    ("-d both udp://127.0.0.1:9", "--direction send"),
+    ("-L -m 65508 udp://127.0.0.1:9", "65507 bytes at most"),
+    ("-p udp://127.0.0.1:9", "leave -p, -b and --plain out"),
+    ("-b udp://127.0.0.1:9", "leave -p, -b and --plain out"),
+    ("--plain -B udp://127.0.0.1:9", "leave -p, -b and --plain out"),
+    ("-vsock udp://127.0.0.1:9", "says its scheme"),
+    ("-L udp://127.0.0.1:any", "this end sends"),
+    ("-L udp://web:9", "parse udp://web:9: "),
+    ("-s -m 8 udp://127.0.0.1:9", "takes none of"),
+    ("-s --allow host udp://127.0.0.1:9", "takes none of"),
+    ("-s --mode 600 udp://127.0.0.1:9", "takes none of"),
 ])
 def test_usage_errors(words, said):
     done = run("bench", *words.split())

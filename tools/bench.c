@@ -5,6 +5,7 @@
  */
 #include "bench.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ static struct {
 
 /* What linuxkit measured, and two beyond. */
 static const uint32_t usual_sizes[] = { 8, 128, 512, 1024, 1518, 2048, 3072, 4096, 5120, 8192, 9018, 16384, 65536, BENCH_BULK };
+
+static struct udp_end udp;              /* host "": streams */
 
 /* --- The plan ---------------------------------------------------------------------------------------------------------------- */
 
@@ -89,6 +92,30 @@ static int plan_times(struct bench_plan *plan)
     return EXIT_DONE;
 }
 
+/* Datagrams, of which a server gets no more than it sends: else any of them could be turned against others, by a source that is forged. */
+static int plan_datagrams(struct bench_plan *plan)
+{
+    int count = 0;
+
+    if (set.polls || set.bulk || plan->plain)
+        return report_usage("datagrams have one way to be measured: leave -p, -b and --plain out");
+    if (set.connections)
+        return report_usage("over udp:// there are no connections: leave -C out");
+    if (set.direction != NULL && plan->receive)
+        return report_usage("over udp:// it is --direction send: a server that sends unasked could be turned against others");
+    for (int i = 0; i < plan->size_count; i++)
+        if (plan->sizes[i] <= UDP_BIGGEST)
+            plan->sizes[count++] = plan->sizes[i];
+        else if (set.sizes != NULL)
+            return report_usage("-m %" PRIu32 ": a datagram has %d bytes at most", plan->sizes[i], UDP_BIGGEST);
+    if (plan->bandwidth && plan->receive)
+        report_line("over udp:// the bandwidth is that of sending: a server that sends unasked could be turned against others");
+    plan->size_count = count;
+    plan->receive = plan->connections = false;
+    plan->udp = &udp;
+    return EXIT_DONE;
+}
+
 /* Without a test: all that the other end can do. */
 static int make_plan(struct bench_plan *plan)
 {
@@ -106,9 +133,9 @@ static int make_plan(struct bench_plan *plan)
     plan->bulk = set.bulk;
     plan->json = set.json;
     plan->dat = set.dat;
-    if ((code = plan_sizes(plan)) != EXIT_DONE || (code = plan_directions(plan)) != EXIT_DONE)
+    if ((code = plan_sizes(plan)) != EXIT_DONE || (code = plan_directions(plan)) != EXIT_DONE || (code = plan_times(plan)) != EXIT_DONE)
         return code;
-    return plan_times(plan);
+    return *udp.host != '\0' ? plan_datagrams(plan) : EXIT_DONE;
 }
 
 /* --- Addresses --------------------------------------------------------------------------------------------------------------- */
@@ -133,6 +160,16 @@ static virtsock_status hvbench_target(virtsock_address **out, const char *word, 
     return err->status;
 }
 
+static int find_datagrams(const char *word)
+{
+    int code = udp_read(&udp, word);
+
+    if (code == EXIT_DONE && udp.port == 0 && !set.server)
+        return report_usage("%s: a port of the system's choice is for listening, and this end sends", word);
+    return code;
+}
+
+/* *out stays NULL where it is for datagrams. */
 static int find_address(virtsock_address **out, const char *word, bool *plain)
 {
     virtsock_status status;
@@ -141,6 +178,8 @@ static int find_address(virtsock_address **out, const char *word, bool *plain)
     if (word != NULL && strpbrk(word, ":/") != NULL) {
         if (set.vsock)
             return report_usage("-vsock is for hvbench's words: an address says its scheme");
+        if (udp_is(word))
+            return find_datagrams(word);
         return peer_address(out, word, PORT_HVECHO);
     }
     if (word != NULL && set.server)
@@ -165,6 +204,11 @@ static int serve(const virtsock_address *address)
     if (set.json || set.dat || set.plain || set.bulk || set.direction != NULL || set.measure_ms != ARG_UNSET || set.warmup_ms != ARG_UNSET
         || set.runs != ARG_UNSET || set.connects != ARG_UNSET)
         return report_usage("the client says what is measured and prints it: of these options a server takes -p, -m, -B and -C");
+    if (*udp.host != '\0') {
+        if (set.polls || set.sizes != NULL || set.bandwidth || set.connections || peer_settings.allow.count > 0 || peer_settings.mode != ARG_UNSET)
+            return report_usage("a server of datagrams takes none of -p, -m, -B, -C, --allow and --mode");
+        return bench_serve_datagrams(&udp);
+    }
     if (set.sizes != NULL) {
         code = parse_sizes(&plan);
         server.receive = plan.sizes[0];
@@ -175,10 +219,11 @@ static int serve(const virtsock_address *address)
 static int ask(const virtsock_address *address, bool plain)
 {
     struct bench_plan plan = { .plain = plain || set.plain };
-    char             *where = peer_text(address);
+    char             *where = address != NULL ? peer_text(address) : NULL, datagrams[UDP_TEXT];
     int               code = make_plan(&plan);
 
-    plan.where = where != NULL ? where : "";
+    udp_write(datagrams, &udp);
+    plan.where = where != NULL ? where : address == NULL ? datagrams : "";
     if (code == EXIT_DONE)
         code = bench_ask(address, &plan);
     free(where);
@@ -187,7 +232,7 @@ static int ask(const virtsock_address *address, bool plain)
 
 static int run(char **operand, int count)
 {
-    virtsock_address *address;
+    virtsock_address *address = NULL;
     bool              plain = false;
     int               code;
 
@@ -230,8 +275,9 @@ const struct command bench_command = {
             "time of messages to and fro; and the time that connections take. Mb/s are 2^20 bits a second. A plain server\n"
             "(hvbench's, or one that reads to the end) is measured in one direction, by what it has taken when it ends.\n"
             "Without an address the client's is vsock://local:810097020 and the server's vsock://:810097020; an address\n"
-            "without a port gets 810097020 (0x3049197c). With -B or -C a server ends as hvbench's does: after one client\n"
-            "that is plain, or 2000. Exits with 1 when a measurement or a connection failed.\n",
+            "without a port gets 810097020 (0x3049197c), one of udp 5303. With -B or -C a server ends as hvbench's does:\n"
+            "after one client that is plain, or 2000. udp://HOST:PORT is for datagrams: latency, and what arrives of those\n"
+            "that the client sends. Exits with 1 when a measurement or a connection failed.\n",
     .examples = "  virtsock bench -s                                   be measured, in a guest\n"
                 "  virtsock bench vsock://3                            measure everything, on the host: eight minutes\n"
                 "  virtsock bench -B -m 4096,65536 --runs 5 vsock://3  two sizes, five times each\n"

@@ -3,8 +3,6 @@
  * virtsock bench, the client: goes through the plan, a connection a measurement. What is plain is hvbench's: nothing but data is sent, and what
  * counts as received is what the peer confirms by its end.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,58 +13,11 @@
 
 #define POLL_CONNECT_MS 500             /* hvbench's connect with -p */
 
-static struct {
-    const struct bench_plan *plan;
-    virtsock_address        *address;   /* without a name */
-    char                    *buf;
-    struct bench_point       point;
-    struct histogram         times;     /* of a run */
-} at;
+static struct bench_work at;
 
 static virtsock_status broke(virtsock_error *err, virtsock_status status, const char *what)
 {
-    *err = (virtsock_error){ .status = status, .op = "bench" };
-    snprintf(err->message, sizeof err->message, "bench %.120s: %s", at.plan->where, what);
-    return status;
-}
-
-/* --- Progress ------------------------------------------------------------------------------------------------------------ */
-
-static struct {
-    bool    shown, drawn;
-    int     done, total;                /* measurements */
-    int64_t begun_us;                   /* of the current one */
-    char    what[64];
-} progress;
-
-static void draw(void)
-{
-    const int64_t each_us = (int64_t)(at.plan->warmup_ms + at.plan->measure_ms) * 1000;
-    int64_t       left_us = (progress.total - progress.done) * each_us - (tool_now_us() - progress.begun_us);
-
-    if (!progress.shown)
-        return;
-    fprintf(stderr, "\r\033[Kvirtsock: %s: %d of %d, %" PRId64 " s left", progress.what, progress.done + 1, progress.total,
-            left_us > 0 ? (left_us + 999999) / 1000000 : 0);
-    progress.drawn = true;
-}
-
-static void draw_begin(void)
-{
-    static const char *const names[] = { "", "bandwidth, sending", "bandwidth, receiving", "latency", "connections" };
-
-    snprintf(progress.what, sizeof progress.what, at.point.test == BENCH_CONNECT ? "%s" : "%s %" PRIu32 " bytes", names[at.point.test],
-             at.point.message);
-    progress.begun_us = tool_now_us();
-    draw();
-}
-
-static void draw_end(void)
-{
-    progress.done++;
-    if (progress.drawn)
-        fputs("\r\033[K", stderr);
-    progress.drawn = false;
+    return bench_broke(err, status, at.plan->where, what);
 }
 
 /* --- A measurement: the window and what moves in it ------------------------------------------------------------------------ */
@@ -74,7 +25,7 @@ static void draw_end(void)
 static struct bench_window make_window(const struct bench_end *end, int shut)
 {
     return (struct bench_window){ .stream = end->stream, .warmup_ms = at.plan->warmup_ms, .measure_ms = at.plan->measure_ms,
-                                  .shut = shut, .tick = progress.shown ? draw : NULL };
+                                  .shut = shut, .tick = bench_progress_shown() ? bench_progress_draw : NULL };
 }
 
 /* After the window was closed: why it ended before it should. */
@@ -235,7 +186,7 @@ static virtsock_status read_reply(const struct bench_end *end, virtsock_error *e
 static virtsock_status ask(const struct bench_end *end, virtsock_error *err)
 {
     const struct bench_request request = { at.point.test, at.point.message, at.point.receive, (uint32_t)at.plan->warmup_ms,
-                                           (uint32_t)at.plan->measure_ms };
+                                           (uint32_t)at.plan->measure_ms, 0 };
     unsigned char              bytes[BENCH_REQUEST_SIZE];
     virtsock_status            status;
 
@@ -260,18 +211,18 @@ static virtsock_status measure(const struct bench_end *end, struct bench_run *ru
 }
 
 /* Failures are told of here and in peer_connect. */
-static virtsock_status measure_stream(struct bench_run *run, virtsock_error *err)
+static virtsock_status measure_one(struct bench_run *run, virtsock_error *err)
 {
     struct bench_end end = { .polls = at.plan->polls };
-    virtsock_status  status = peer_connect(&end.stream, at.address, err);
+    virtsock_status  status = at.address != NULL ? peer_connect(&end.stream, at.address, err) : VIRTSOCK_OK;
 
     if (status != VIRTSOCK_OK)
         return status;
-    draw_begin();
-    status = measure(&end, run, err);
+    bench_progress_begin(at.point.test, at.point.message);
+    status = at.address != NULL ? measure(&end, run, err) : bench_measure_datagrams(&at, run, err);
     if (status == VIRTSOCK_OK && run->bytes == 0 && at.times.count == 0)
         status = broke(err, VIRTSOCK_E_TIMEOUT, "nothing arrived in the time measured: give it more --seconds, or the way is stuck");
-    draw_end();
+    bench_progress_end();
     virtsock_stream_free(end.stream);
     if (status != VIRTSOCK_OK)
         report_error(err);
@@ -337,7 +288,7 @@ static void connect_many(struct bench_run *run, virtsock_error *err)
         if (connect_once(run, &failure) != VIRTSOCK_OK)
             *err = failure;
         if (i % 64 == 0)
-            draw();
+            bench_progress_draw();
     }
     run->ns = tool_now_ns() - begun_ns;
 }
@@ -353,10 +304,10 @@ static virtsock_status measure_connections(struct bench_run *run, virtsock_error
     status = hang_up(first, err);
     virtsock_stream_free(first);
     virtsock_options_set(peer_made_options(), VIRTSOCK_OPTION_WAIT, 0, NULL);
-    draw_begin();
+    bench_progress_begin(at.point.test, at.point.message);
     if (status == VIRTSOCK_OK)
         connect_many(run, err);
-    draw_end();
+    bench_progress_end();
     if (status != VIRTSOCK_OK || run->connect_errors + run->socket_errors > 0)
         report_error(err);
     return status;
@@ -378,7 +329,7 @@ static virtsock_status measure_point(enum bench_test test, uint32_t message, vir
         struct bench_run *run = &p->run[p->runs];
 
         memset(&at.times, 0, sizeof at.times);
-        status = test == BENCH_CONNECT ? measure_connections(run, err) : measure_stream(run, err);
+        status = test == BENCH_CONNECT ? measure_connections(run, err) : measure_one(run, err);
         if (status != VIRTSOCK_OK)
             break;
         p->runs++;
@@ -426,16 +377,15 @@ int bench_ask(const virtsock_address *address, const struct bench_plan *plan)
 {
     uint32_t        largest = BENCH_BULK;
     virtsock_error  err = { 0 };
-    virtsock_status status = virtsock_resolve(&at.address, address, peer_made_options(), &err);
+    virtsock_status status = VIRTSOCK_OK;
 
-    if (status != VIRTSOCK_OK)
+    if (address != NULL && virtsock_resolve(&at.address, address, peer_made_options(), &err) != VIRTSOCK_OK)
         return report_error(&err);
     for (int i = 0; i < plan->size_count; i++)
         largest = plan->sizes[i] > largest ? plan->sizes[i] : largest;
     at.plan = plan;
     at.buf = calloc(1, largest);
-    progress.shown = !peer_settings.verbose && tool_errors_on_terminal();
-    progress.total = count_measurements(plan);
+    bench_progress(plan, count_measurements(plan));
     bench_report_begin(plan);
     if (at.buf != NULL) {
         status = measure_all(&err);

@@ -20,6 +20,13 @@ virtsock_status bench_no_memory(virtsock_error *err)
     return err->status;
 }
 
+virtsock_status bench_broke(virtsock_error *err, virtsock_status status, const char *where, const char *what)
+{
+    *err = (virtsock_error){ .status = status, .op = "bench" };
+    snprintf(err->message, sizeof err->message, "bench %.120s: %s", where, what);
+    return status;
+}
+
 /* True: call again. */
 static bool is_to_wait(const struct bench_end *end, virtsock_status status, int events)
 {

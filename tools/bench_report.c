@@ -100,6 +100,8 @@ static struct bench_run sum_of(const struct bench_point *p)
     for (int i = 0; i < p->runs; i++) {
         all.connect_errors += p->run[i].connect_errors;
         all.socket_errors += p->run[i].socket_errors;
+        all.sent += p->run[i].sent;
+        all.lost += p->run[i].lost;
     }
     return all;
 }
@@ -130,7 +132,16 @@ static const char *rate_name(const struct bench_point *p)
     return is_bandwidth(p) ? "bytes_per_second" : "per_second";
 }
 
-static void json_run(const struct bench_point *p, const struct bench_run *run)
+/* Of datagrams. */
+static void json_lost(const struct bench_plan *plan, const struct bench_run *run)
+{
+    if (plan->udp == NULL)
+        return;
+    json_number(&out.json, "sent", (int64_t)run->sent);
+    json_number(&out.json, "lost", (int64_t)run->lost);
+}
+
+static void json_run(const struct bench_plan *plan, const struct bench_point *p, const struct bench_run *run)
 {
     json_open(&out.json, NULL, '{');
     json_number(&out.json, "duration_ns", run->ns);
@@ -138,6 +149,7 @@ static void json_run(const struct bench_point *p, const struct bench_run *run)
     json_number(&out.json, rate_name(p), (int64_t)a_second(p, run));
     if (!is_bandwidth(p))
         json_times(run);
+    json_lost(plan, run);
     json_close(&out.json, '}');
 }
 
@@ -187,9 +199,10 @@ static void json_point(const struct bench_plan *plan, const struct bench_point *
     else
         json_bool(&out.json, "server_polls", p->server_polls);
     json_figures(p, all);
+    json_lost(plan, all);
     json_open(&out.json, "runs", '[');
     for (int i = 0; i < p->runs; i++)
-        json_run(p, &p->run[i]);
+        json_run(plan, p, &p->run[i]);
     json_close(&out.json, ']');
     json_close(&out.json, '}');
 }
@@ -288,13 +301,15 @@ static void dat_head(const struct bench_plan *plan, const struct bench_point *p)
 
 static void table_head(const struct bench_plan *plan, const struct bench_point *p)
 {
-    const char *how = plan->polls ? "polled" : "blocking";
+    const char *how = plan->udp != NULL ? "datagrams" : plan->polls ? "polled" : "blocking";
+    const char *lost = plan->udp != NULL ? "      lost" : "";
 
     if (is_bandwidth(p))
-        printf("bandwidth, client %s, %s%s\n  %10s %12s %12s %12s\n", p->test == BENCH_SEND ? "sends" : "receives", how,
-               plan->bulk ? ", bulk receives" : "", "bytes", "Mb/s", "min", "max");
+        printf("bandwidth, client %s, %s%s\n  %10s %12s %12s %12s%s\n", p->test == BENCH_SEND ? "sends" : "receives", how,
+               plan->bulk ? ", bulk receives" : "", "bytes", "Mb/s", "min", "max", lost);
     else if (p->test == BENCH_LATENCY)
-        printf("latency, %s, in microseconds\n  %10s %9s %9s %9s %9s %9s %9s\n", how, "bytes", "messages", "p50", "p90", "p99", "p99.9", "max");
+        printf("latency, %s, in microseconds\n  %10s %9s %9s %9s %9s %9s %9s%s\n", how, "bytes", "messages", "p50", "p90", "p99", "p99.9", "max",
+               lost);
     else
         printf("connections, %s, in milliseconds\n", how);
 }
@@ -304,7 +319,6 @@ static void print_times(const struct bench_run *all, double unit, const char *fo
 {
     for (int i = 1; i < 6; i++)
         printf(format, (double)all->time[i] / unit);
-    putchar('\n');
 }
 
 static void table_steps(const struct bench_point *p, const struct bench_run *all)
@@ -313,6 +327,7 @@ static void table_steps(const struct bench_point *p, const struct bench_run *all
 
     printf("  %" PRIu64 " at %.0f a second; p50, p90, p99, p99.9, max:", all->count, spread_of(p).median);
     print_times(all, MS, " %.3f");
+    putchar('\n');
     for (int i = 0; i < BENCH_STEPS; i++) {
         seen += p->step[i];
         if (p->step[i] > 0)
@@ -323,19 +338,24 @@ static void table_steps(const struct bench_point *p, const struct bench_run *all
         printf("  failed: %" PRIu64 " connections, %" PRIu64 " sockets\n", all->connect_errors, all->socket_errors);
 }
 
-static void table_point(const struct bench_point *p, const struct bench_run *all)
+static void table_point(const struct bench_plan *plan, const struct bench_point *p, const struct bench_run *all)
 {
     if (p->test == BENCH_CONNECT) {
         table_steps(p, all);
-    } else if (p->test == BENCH_LATENCY) {
+        return;
+    }
+    if (p->test == BENCH_LATENCY) {
         printf("  %10" PRIu32 " %9" PRIu64, p->message, all->count);
         print_times(all, 1000, " %9.1f");
     } else {
         struct spread s = spread_of(p);
 
-        printf("  %10" PRIu32 " %12.1f %12.1f %12.1f\n", p->message, s.median * 8 / (1 << 20), s.least * 8 / (1 << 20),
+        printf("  %10" PRIu32 " %12.1f %12.1f %12.1f", p->message, s.median * 8 / (1 << 20), s.least * 8 / (1 << 20),
                s.most * 8 / (1 << 20));
     }
+    if (plan->udp != NULL)
+        printf(" %7.2f %%", all->sent > 0 ? (double)all->lost * 100 / (double)all->sent : 0);
+    putchar('\n');
 }
 
 /* --- All of them -------------------------------------------------------------------------------------------------------------- */
@@ -373,7 +393,7 @@ void bench_report_point(const struct bench_plan *plan, const struct bench_point 
     } else {
         if (p->test != out.test)
             table_head(plan, p);
-        table_point(p, &all);
+        table_point(plan, p, &all);
     }
     out.test = p->test;
     fflush(stdout);

@@ -27,7 +27,7 @@ static uint64_t get(const unsigned char *in, size_t size)
 
 void bench_write_request(unsigned char out[BENCH_REQUEST_SIZE], const struct bench_request *request)
 {
-    const uint32_t words[] = { request->test, request->message, request->receive, request->warmup_ms, request->measure_ms, 0 };
+    const uint32_t words[] = { request->test, request->message, request->receive, request->warmup_ms, request->measure_ms, request->number };
 
     memcpy(out, MAGIC, MAGIC_SIZE);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -48,7 +48,7 @@ enum bench_answer bench_read_request(struct bench_request *request, const unsign
     if (memcmp(in, MAGIC, MAGIC_SIZE) != 0)
         return BENCH_OTHER_VERSION;
     *request = (struct bench_request){ (uint32_t)get(words, 4), (uint32_t)get(words + 4, 4), (uint32_t)get(words + 8, 4),
-                                       (uint32_t)get(words + 12, 4), (uint32_t)get(words + 16, 4) };
+                                       (uint32_t)get(words + 12, 4), (uint32_t)get(words + 16, 4), (uint32_t)get(words + 20, 4) };
     if (request->test < BENCH_SEND || request->test > BENCH_CONNECT || request->message < 1 || request->message > BENCH_SIZE_MAX
         || request->receive < 1 || request->receive > BENCH_SIZE_MAX || request->warmup_ms > BENCH_TIME_MAX_MS
         || request->measure_ms < 1 || request->measure_ms > BENCH_TIME_MAX_MS)
@@ -80,4 +80,26 @@ void bench_read_count(const unsigned char in[BENCH_COUNT_SIZE], uint64_t *bytes,
 {
     *bytes = get(in, 8);
     *ns = get(in + 8, 8);
+}
+
+void bench_write_told(unsigned char out[BENCH_TOLD_SIZE], uint64_t bytes, uint64_t ns, uint64_t datagrams)
+{
+    memcpy(out, MAGIC, MAGIC_SIZE);
+    bench_write_count(out + MAGIC_SIZE, bytes, ns);
+    put(out + MAGIC_SIZE + BENCH_COUNT_SIZE, datagrams, 8);
+}
+
+bool bench_read_told(const unsigned char in[BENCH_TOLD_SIZE], uint64_t *bytes, uint64_t *ns, uint64_t *datagrams)
+{
+    bench_read_count(in + MAGIC_SIZE, bytes, ns);
+    *datagrams = get(in + MAGIC_SIZE + BENCH_COUNT_SIZE, 8);
+    return bench_begins_request(in, BENCH_TOLD_SIZE);
+}
+
+size_t bench_write_number(unsigned char *out, uint64_t number, size_t size)
+{
+    const size_t fits = size < sizeof number ? size : sizeof number;
+
+    put(out, number, fits);
+    return fits;
 }

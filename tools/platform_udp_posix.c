@@ -27,7 +27,7 @@ union end {
 struct udp {
     int       fd;
     bool      listening;
-    union end peer;                     /* heard last, while listening; size 0: nobody yet, or connected */
+    union end peer, remembered;         /* peer: heard last, while listening; size 0: nobody yet, or connected */
     socklen_t size;
 };
 
@@ -84,14 +84,21 @@ void udp_close(struct udp *udp)
     free(udp);
 }
 
+bool udp_is_refused(int code)
+{
+    return code == ECONNREFUSED;
+}
+
 int udp_send(struct udp *udp, const void *data, size_t size)
 {
     struct pollfd p = { .fd = udp->fd, .events = POLLOUT };
 
     while (sendto(udp->fd, data, size, 0, udp->size > 0 ? &udp->peer.any : NULL, udp->size) < 0) {
-        if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
+        const bool queue = errno == ENOBUFS;    /* macOS, FreeBSD: that of the interface is full, which no poll sees */
+
+        if (!queue && errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
             return errno;
-        poll(&p, 1, -1);
+        poll(&p, !queue, queue ? 1 : -1);
     }
     return 0;
 }
@@ -99,19 +106,30 @@ int udp_send(struct udp *udp, const void *data, size_t size)
 int udp_receive(struct udp *udp, void *buf, size_t cap, size_t *size, int timeout_ms)
 {
     struct pollfd p = { .fd = udp->fd, .events = POLLIN };
-    union end     from;
+    union end     from = { .in6 = { 0 } };
     socklen_t     n = sizeof from;
     ssize_t       came;
 
-    if (poll(&p, 1, timeout_ms) != 1)
-        return UDP_NOTHING;
-    came = recvfrom(udp->fd, buf, cap, 0, &from.any, &n);
-    if (came < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? UDP_NOTHING : errno;
+    for (bool waited = false; (came = recvfrom(udp->fd, buf, cap, 0, &from.any, &n)) < 0; waited = true) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            return errno;
+        if (waited || poll(&p, 1, timeout_ms) != 1)
+            return UDP_NOTHING;
+    }
     *size = (size_t)came;
     if (udp->listening) {
         udp->peer = from;
         udp->size = n;
     }
     return 0;
+}
+
+void udp_remember(struct udp *udp)
+{
+    udp->remembered = udp->peer;
+}
+
+bool udp_is_remembered(const struct udp *udp)
+{
+    return memcmp(&udp->remembered, &udp->peer, sizeof udp->peer) == 0;
 }

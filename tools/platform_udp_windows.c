@@ -23,7 +23,7 @@ union end {
 struct udp {
     SOCKET    socket;
     bool      listening;
-    union end peer;                     /* heard last, while listening; size 0: nobody yet, or connected */
+    union end peer, remembered;         /* peer: heard last, while listening; size 0: nobody yet, or connected */
     int       size;
 };
 
@@ -83,6 +83,11 @@ void udp_close(struct udp *udp)
     free(udp);
 }
 
+bool udp_is_refused(int code)
+{
+    return code == WSAECONNRESET;
+}
+
 int udp_send(struct udp *udp, const void *data, size_t size)
 {
     return sendto(udp->socket, data, (int)size, 0, udp->size > 0 ? &udp->peer.any : NULL, udp->size) < 0 ? WSAGetLastError() : 0;
@@ -91,7 +96,7 @@ int udp_send(struct udp *udp, const void *data, size_t size)
 int udp_receive(struct udp *udp, void *buf, size_t cap, size_t *size, int timeout_ms)
 {
     WSAPOLLFD p = { .fd = udp->socket, .events = POLLRDNORM };
-    union end from;
+    union end from = { .in6 = { 0 } };
     int       n = sizeof from, came, code;
 
     if (WSAPoll(&p, 1, timeout_ms) != 1)
@@ -108,4 +113,14 @@ int udp_receive(struct udp *udp, void *buf, size_t cap, size_t *size, int timeou
         udp->size = n;
     }
     return 0;
+}
+
+void udp_remember(struct udp *udp)
+{
+    udp->remembered = udp->peer;
+}
+
+bool udp_is_remembered(const struct udp *udp)
+{
+    return memcmp(&udp->remembered, &udp->peer, sizeof udp->peer) == 0;
 }

@@ -18,14 +18,21 @@ struct udp_end {
     uint16_t port;
 };
 
-/* udp://HOST:PORT, with the hosts of tcp://. EXIT_DONE, or it was said why not. False from udp_is: not such a text. */
+#define UDP_TEXT    80                  /* room for the text of any */
+
+/* udp://HOST:PORT, with the hosts of tcp://; without a port UDP_PORT is taken, and told. EXIT_DONE, or it was said why not. False from udp_is:
+ * not such a text. */
 bool udp_is(const char *text);
 int  udp_read(struct udp_end *out, const char *text);
+void udp_write(char out[UDP_TEXT], const struct udp_end *end);
 
 struct udp;                             /* a socket */
 
 /* Codes are the system's own, 0 is success. */
 #define UDP_NOTHING (-1)                /* timeout_ms passed first, or less of it */
+
+/* Whether the code says that nobody has that port. */
+bool udp_is_refused(int code);
 
 /* One that is bound there, or one that sends there and hears that end alone. *port: where it is bound, which the system chooses for 0. */
 int  udp_open(struct udp **out, const struct udp_end *end, bool listening, uint16_t *port);
@@ -35,5 +42,9 @@ void udp_close(struct udp *udp);        /* NULL is fine */
 int udp_send(struct udp *udp, const void *data, size_t size);
 /* One datagram; what is beyond cap is dropped. */
 int udp_receive(struct udp *udp, void *buf, size_t cap, size_t *size, int timeout_ms);
+
+/* Listening: remembers the end that was heard last; and whether that is who was remembered. */
+void udp_remember(struct udp *udp);
+bool udp_is_remembered(const struct udp *udp);
 
 #endif

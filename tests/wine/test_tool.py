@@ -379,3 +379,15 @@ def test_bench(tool, ends, polls):
     assert [int(n) for n in received] == [one["bytes"] for point in points[:2] for one in point["runs"]]
     assert all(one["bytes"] > 0 for point in points[:4] for one in point["runs"])
     assert sum(step["count"] for step in points[-1]["histogram"]) == points[-1]["count"] > 0
+
+
+def test_bench_over_udp(tool):
+    port = free_port()
+    with tool.server("bench", "-s", f"udp://127.0.0.1:{port}"):
+        done = tool.run("bench", f"udp://127.0.0.1:{port}", "--json", "-m", "64,4096", "--seconds", "0.5", "-d", "send", "--timeout", "30")
+        assert done.returncode == 0, done.stderr
+        sending, latency = ([p for p in json.loads(done.stdout)["results"] if p["test"] == test] for test in ("bandwidth", "latency"))
+        assert [p["message_bytes"] for p in sending] == [p["message_bytes"] for p in latency] == [64, 4096]
+        assert all(p["count"] > 0 and p["lost"] < p["sent"] for p in latency)
+    done = tool.run("bench", "-L", f"udp://127.0.0.1:{free_port()}", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["status"] == "refused"
