@@ -48,11 +48,14 @@ static int prepare(struct udp *udp, const struct udp_end *end, bool listening, u
     union end at;
     WSADATA   data;
     int       size = fill(&at, end), buffer = BUFFER, code;
+    u_long    on = 1;
 
     udp->socket = INVALID_SOCKET;
     if ((code = WSAStartup(MAKEWORD(2, 2), &data)) != 0)
         return code;
     if ((udp->socket = WSASocketW(at.any.sa_family, SOCK_DGRAM, 0, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT)) == INVALID_SOCKET)
+        return WSAGetLastError();
+    if (ioctlsocket(udp->socket, (long)FIONBIO, &on) != 0)      /* a poll may take the error that it tells of, and then nothing would come */
         return WSAGetLastError();
     udp->listening = listening;
     setsockopt(udp->socket, SOL_SOCKET, SO_RCVBUF, (const char *)&buffer, sizeof buffer);
@@ -90,7 +93,14 @@ bool udp_is_refused(int code)
 
 int udp_send(struct udp *udp, const void *data, size_t size)
 {
-    return sendto(udp->socket, data, (int)size, 0, udp->size > 0 ? &udp->peer.any : NULL, udp->size) < 0 ? WSAGetLastError() : 0;
+    WSAPOLLFD p = { .fd = udp->socket, .events = POLLWRNORM };
+
+    while (sendto(udp->socket, data, (int)size, 0, udp->size > 0 ? &udp->peer.any : NULL, udp->size) < 0) {
+        if (WSAGetLastError() != WSAEWOULDBLOCK)
+            return WSAGetLastError();
+        WSAPoll(&p, 1, -1);
+    }
+    return 0;
 }
 
 int udp_receive(struct udp *udp, void *buf, size_t cap, size_t *size, int timeout_ms)
@@ -106,7 +116,7 @@ int udp_receive(struct udp *udp, void *buf, size_t cap, size_t *size, int timeou
     if (code == WSAEMSGSIZE)
         came = (int)cap;
     else if (code != 0)
-        return code == WSAECONNRESET && udp->listening ? UDP_NOTHING : code;
+        return code == WSAEWOULDBLOCK || (code == WSAECONNRESET && udp->listening) ? UDP_NOTHING : code;
     *size = (size_t)came;
     if (udp->listening) {
         udp->peer = from;
