@@ -41,7 +41,7 @@ def core_sources() -> list[str]:
 
 def command_sources() -> list[str]:
     strangers = ("_posix", "_epoll", "_poll") if os.name == "nt" else ("_windows", "_poll" if sys.platform == "linux" else "_epoll")
-    tools = [str(file) for file in sorted(Path("tools").glob("*.c")) if not file.stem.endswith(strangers)]
+    tools = [str(file) for file in sorted(Path("tools").rglob("*.c")) if not file.stem.endswith(strangers)]
     return ["bindings/python/command.c", *tools]
 
 
@@ -50,7 +50,7 @@ def extension(name: str, sources: list[str], depends: Iterable[Path], macros: Se
         name,
         sources=[*sources, *core_sources()],
         depends=["core/sources.txt", *map(str, [*Path("core").rglob("*.h"), *depends])],
-        include_dirs=["core/include", "core"],
+        include_dirs=["core/include", "core", "tools", "tools/platform"],
         define_macros=[("VIRTSOCK_STATIC", None), *([("Py_LIMITED_API", "0x030b0000")] if LIMITED else []), *macros],
         extra_compile_args=[] if os.name == "nt" else ["-O3", "-fno-plt", "-fvisibility=hidden"],
         libraries=["ws2_32", "advapi32"] if os.name == "nt" else ["pthread"],
@@ -102,6 +102,6 @@ setup(
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED else {},
     ext_modules=[
         extension("virtsock.native", [str(WRAPPER)], Path("swig").glob("python*")),
-        extension("virtsock._command", command_sources(), Path("tools").glob("*.h"), [("main", "virtsock_main")]),
+        extension("virtsock._command", command_sources(), Path("tools").rglob("*.h"), [("main", "virtsock_main")]),
     ],
 )

@@ -113,7 +113,8 @@ def test_budget(name, tmp_path, need, record_property):
     assert actual <= limit, f"{name}: {actual} of {limit} {' '.join(where)}"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "tools").glob("*.c")) + sorted((ROOT / "swig").glob("*.[ch]")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted((ROOT / "tools").rglob("*.c")) + sorted((ROOT / "swig").glob("*.[ch]")),
+                         ids=lambda file: str(file.relative_to(ROOT)))
 def test_functions_elsewhere_are_as_short(file):
     assert max(functions_in(file), key=lambda row: row[1], default=("", 0))[1] <= 60
 

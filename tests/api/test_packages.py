@@ -65,11 +65,15 @@ def wheel(sdist, tmp_path_factory):
     return folder
 
 
+def sources_of(folder):
+    return {file.relative_to(folder) for file in folder.rglob("*.[ch]")}
+
+
 def test_the_sdist_has_all_that_a_build_needs(sdist):
     wrapper = sdist / "swig" / "generated" / "native_wrap.c"
     assert "PyInit_native" in wrapper.read_text()
-    assert {file.relative_to(sdist / "core") for file in (sdist / "core").rglob("*.[ch]")} == set(core_files())
-    assert {file.name for file in (sdist / "tools").iterdir()} == {file.name for file in (ROOT / "tools").glob("*.[ch]")}
+    assert sources_of(sdist / "core") == set(core_files())
+    assert sources_of(sdist / "tools") == sources_of(ROOT / "tools")
     for file in "LICENSE", "PKG-INFO", "pyproject.toml", "setup.py", "core/sources.txt":
         assert (sdist / file).is_file()
     assert not (sdist / "build").exists()

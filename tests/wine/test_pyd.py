@@ -46,8 +46,14 @@ def compiled(headers, tmp_path_factory):
     places = [f"-I{place}" for place in (headers / "Include", headers / "PC", ROOT / "core/include", ROOT / "core", ROOT / "swig")]
 
     def compile_all(*files, flags=()):
-        printed(f"{TRIPLE}-gcc", *FLAGS, *flags, *places, "-c", *files, cwd=folder)
-        return [folder / f"{file.stem}.o" for file in files]
+        objects = []
+        for source in sorted({file.parent for file in files}):         # names repeat themselves from folder to folder
+            here = [file for file in files if file.parent == source]
+            made = folder / source.name
+            made.mkdir()
+            printed(f"{TRIPLE}-gcc", *FLAGS, *flags, *places, "-c", *here, cwd=made)
+            objects += [made / f"{file.stem}.o" for file in here]
+        return objects
 
     return compile_all
 
@@ -62,8 +68,9 @@ def native(compiled, folder):
 
 def command(compiled, folder):
     """The command, as setup.py compiles it on Windows."""
-    tools = [file for file in sorted((ROOT / "tools").glob("*.c")) if not file.stem.endswith("posix")]
-    return compiled(ROOT / "bindings/python/command.c", *tools, flags=["-Dmain=virtsock_main"])
+    tools = [file for file in sorted((ROOT / "tools").rglob("*.c")) if not file.stem.endswith(("_posix", "_epoll", "_poll"))]
+    return compiled(ROOT / "bindings/python/command.c", *tools,
+                    flags=["-Dmain=virtsock_main", f"-I{ROOT}/tools", f"-I{ROOT}/tools/platform"])
 
 
 MODULES = {"native": (native, 40), "_command": (command, 2)}

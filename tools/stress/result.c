@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What `virtsock stress` counts and tells: see stress_result.h.
+ * What `virtsock stress` counts and tells: see result.h.
  */
-#include "stress_result.h"
+#include "result.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include "peer.h"
 #include "platform.h"
 #include "stress.h"
-#include "stress_content.h"
+#include "content.h"
 
 #define TOLD      10                    /* failures; more only with -v */
 #define STATUSES  (-VIRTSOCK_E_SYSTEM + 1)

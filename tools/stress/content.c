@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a connection of `virtsock stress` carries: see stress_content.h.
+ * What a connection of `virtsock stress` carries: see content.h.
  */
-#include "stress_content.h"
+#include "content.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The parts of `virtsock relay`: rules (relay_rules.c), what they open (relay_open.c), what becomes of clients (relay_loop_posix.c with
- * relay_pair_posix.c, relay_serve_windows.c), and what is told of it (relay_report.c).
+ * The parts of `virtsock relay`: rules (rules.c), what they open (open.c), what becomes of clients (loop_posix.c with
+ * pair_posix.c, serve_windows.c), and what is told of it (report.c).
  */
 #ifndef TOOL_RELAY_H
 #define TOOL_RELAY_H

@@ -12,7 +12,7 @@
 #include "platform.h"
 #include "report.h"
 #include "stress.h"
-#include "stress_content.h"
+#include "content.h"
 
 #define PAUSE_MS 20
 

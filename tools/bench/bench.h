@@ -34,7 +34,7 @@ struct bench_request {
     uint32_t number;                    /* of datagrams, the client's choice: the same in all that it says of one measurement; else 0 */
 };
 
-/* --- The wire: bench_wire.c ---------------------------------------------------------------------------------------------- */
+/* --- The wire: wire.c ----------------------------------------------------------------------------------------------- */
 
 #define BENCH_REQUEST_SIZE 40
 #define BENCH_REPLY_SIZE   24
@@ -60,7 +60,7 @@ bool bench_read_told(const unsigned char in[BENCH_TOLD_SIZE], uint64_t *bytes, u
 /* The number of a datagram, or as much of its end as fits, into its beginning; how many bytes that is. */
 size_t bench_write_number(unsigned char *out, uint64_t number, size_t size);
 
-/* --- Moving bytes: bench_io.c -------------------------------------------------------------------------------------------- */
+/* --- Moving bytes: io.c --------------------------------------------------------------------------------------------- */
 
 struct bench_end {
     virtsock_stream *stream;
@@ -78,7 +78,7 @@ struct bench_window {
     int                warmup_ms, measure_ms;
     int                shut;            /* VIRTSOCK_SHUT_ of what stands still at the end; -1: nothing is shut */
     void             (*tick)(void);     /* called now and then; may be NULL */
-    atomic_int         phase;           /* this and what follows is bench_io.c's own, but to read */
+    atomic_int         phase;           /* this and what follows is io.c's own, but to read */
     atomic_bool        gave_up;         /* closed the stream, as it had not ended */
     int64_t            begun_ns, ended_ns;
     struct tool_event *noticed, *done, *over;
@@ -99,7 +99,7 @@ virtsock_status bench_no_memory(virtsock_error *err);
 /* "bench WHERE: what". */
 virtsock_status bench_broke(virtsock_error *err, virtsock_status status, const char *where, const char *what);
 
-/* --- Results: bench_report.c --------------------------------------------------------------------------------------------- */
+/* --- Results: report.c ---------------------------------------------------------------------------------------------- */
 
 #define BENCH_TIMES 7
 #define BENCH_STEPS 35                  /* of the histogram of connections */
@@ -145,7 +145,7 @@ void bench_report_point(const struct bench_plan *plan, const struct bench_point 
 /* err is NULL where all went well. */
 void bench_report_end(const struct bench_plan *plan, const virtsock_error *err);
 
-/* --- Progress on a terminal: bench_progress.c --------------------------------------------------------------------------------- */
+/* --- Progress on a terminal: progress.c --------------------------------------------------------------------------------- */
 
 void bench_progress(const struct bench_plan *plan, int measurements);
 void bench_progress_begin(enum bench_test test, uint32_t message);
@@ -153,7 +153,7 @@ void bench_progress_draw(void);
 bool bench_progress_shown(void);
 void bench_progress_end(void);
 
-/* --- Both ends: bench_client.c, bench_serve.c, bench_datagrams*.c ------------------------------------------------------------- */
+/* --- Both ends: client.c, serve.c, bench_datagrams*.c --------------------------------------------------------------- */
 
 struct bench_work {                     /* the client's */
     const struct bench_plan *plan;

@@ -10,8 +10,8 @@
 #include "peer.h"
 #include "platform.h"
 #include "stress.h"
-#include "stress_content.h"
-#include "stress_result.h"
+#include "content.h"
+#include "result.h"
 
 #define GRACE_LOOKS 10                  /* for connections under way to end; one that is being made cannot be told */
 

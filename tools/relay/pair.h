@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Conversations of `virtsock relay` on a POSIX system, and the threads that they belong to: relay_flow_posix.c moves bytes, relay_pair_posix.c
- * begins and ends a conversation, relay_doors_posix.c accepts and deals clients out, relay_loop_posix.c runs the threads and keeps their time.
+ * Conversations of `virtsock relay` on a POSIX system, and the threads that they belong to: flow_posix.c moves bytes, pair_posix.c
+ * begins and ends a conversation, doors_posix.c accepts and deals clients out, loop_posix.c runs the threads and keeps their time.
  */
 #ifndef TOOL_RELAY_PAIR_H
 #define TOOL_RELAY_PAIR_H

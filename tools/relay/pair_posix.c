@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * One conversation of `virtsock relay`: connecting, then two flows (relay_flow_posix.c), and how it ends.
+ * One conversation of `virtsock relay`: connecting, then two flows (flow_posix.c), and how it ends.
  */
 #include <stdlib.h>
 
 #include "platform.h"
 #include "platform_daemon.h"
-#include "relay_pair.h"
+#include "pair.h"
 #include "report.h"
 
 #define PAUSE_US 100000                 /* after a connection for which the system had nothing to give */

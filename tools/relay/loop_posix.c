@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The threads of `virtsock relay` on a POSIX system. The first accepts, and deals clients out (relay_doors_posix.c); each serves its own, keeps
+ * The threads of `virtsock relay` on a POSIX system. The first accepts, and deals clients out (doors_posix.c); each serves its own, keeps
  * their time, and shares nothing with the others but counters and its inbox.
  */
 #include <stdlib.h>
 
 #include "platform.h"
 #include "platform_daemon.h"
-#include "relay_pair.h"
+#include "pair.h"
 #include "report.h"
 
 #define TICK_US     1000000             /* how often a sender that waits is tried: no event tells that a peer takes no more */

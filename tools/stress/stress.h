@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * virtsock stress: what was asked for, and its parts. stress.c reads the words, stress_address.c the addresses of the programs that it
- * stands in for, stress_client.c makes connections and stress_datagrams.c those of UDP, stress_server.c answers both, stress_result.c
+ * virtsock stress: what was asked for, and its parts. stress.c reads the words, address.c the addresses of the programs that it
+ * stands in for, client.c makes connections and datagrams.c those of UDP, server.c answers both, result.c
  * counts.
  */
 #ifndef TOOL_STRESS_H

@@ -7,7 +7,7 @@
 
 #include "platform.h"
 #include "platform_daemon.h"
-#include "relay_pair.h"
+#include "pair.h"
 #include "report.h"
 
 #define PAUSE_US 100000                 /* after an accept for which the system had nothing to give */

@@ -10,8 +10,8 @@
 #include "peer.h"
 #include "platform.h"
 #include "stress.h"
-#include "stress_content.h"
-#include "stress_result.h"
+#include "content.h"
+#include "result.h"
 
 #define HEAD    4
 #define BIGGEST 4096                    /* that linuxkit's server sends back whole */

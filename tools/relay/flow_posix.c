@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay_pair.h"
+#include "pair.h"
 
 #define TURNS     16                    /* pieces before it lets others go first */
 #define SMALL     16384                 /* what is taken at once while it is copied: what a slow reader leaves is kept in memory */
