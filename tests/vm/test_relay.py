@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""`virtsock relay` over AF_VSOCK: tests/test_relay.py in a guest, where its ends are CID 1's; ten thousand idle connections; what vsudd did,
+"""`virtsock relay` over AF_VSOCK: tests/test_relay.py in a guest, where its ends are CID 1's; idle connections; what vsudd did,
 between a guest and its host; OpenSSH."""
 
+import os
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from builds import BUILD, ROOT, TOOL
 from . import lab, packages, qemu
 
 PYTHON = BUILD / "venv" / "bin" / "python"
-IDLE = 10000
+IDLE = os.environ.get("VIRTSOCK_TEST_IDLE", "2500")         # 10000 take three minutes of an emulated machine
 PORT = 7500
 
 
@@ -32,14 +33,14 @@ def test_every_pair_with_vsock(loopback_vm, test):
     assert " passed" in run_there(loopback_vm, "-k", test, "tests/test_relay.py")
 
 
-def test_ten_thousand_idle_connections(vm_logs):
-    """In under 64 MiB of the relay's memory, by threads that can be counted on a hand."""
+def test_idle_connections(vm_logs):
+    """Ten thousand in under 64 MiB of the relay's memory, fewer in as much less, by threads that can be counted on a hand."""
     try:
         guest = qemu.boot("idle", lab.LOOPBACK, vm_logs, memory=1536, cpus=2)
     except lab.Missing as reason:
         pytest.skip(str(reason))
     with lab.up(guest, lab.BOOT_TIME) as vm:
-        print(run_there(vm, "-s", "tests/test_relay.py::test_idle_connections_cost_little", VIRTSOCK_TEST_IDLE=str(IDLE)))
+        print(run_there(vm, "-s", "tests/test_relay.py::test_idle_connections_cost_little", VIRTSOCK_TEST_IDLE=IDLE))
 
 
 def test_what_vsudd_did(nested_vms):
