@@ -71,3 +71,21 @@ def test_the_licence_is_there(texts):
 def test_lines_of_c_fit(texts):
     wide = {file: text for file, text in texts.items() if file.suffix in (".c", ".h")}
     none_matches(rf"^.{{{WIDTH + 1}}}", wide)
+
+
+def anchor(heading):
+    """What a link calls it, as GitHub makes it of the heading."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_links_lead_somewhere(texts):
+    """Those of one page to another, and to a heading."""
+    pages = {file: text for file, text in texts.items() if file.suffix == ".md"}
+    headings = {file: {anchor(line) for line in re.findall(r"^#+ (.+)$", text, re.MULTILINE)} for file, text in pages.items()}
+    broken = []
+    for file, text in pages.items():
+        for path, name in re.findall(r"\]\((?![a-z]+:)([^)#\s]*)#?([^)\s]*)\)", text):
+            there = (ROOT / file.parent / path).resolve().relative_to(ROOT) if path else file
+            if not (ROOT / there).exists() or (name and name not in headings.get(there, {name})):
+                broken.append(f"{file}: {path}#{name}")
+    assert len(headings) > 15 and not broken, broken
