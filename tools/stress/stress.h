@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * virtsock stress: what was asked for, and its parts. stress.c reads the words, address.c the addresses of the programs that it
- * stands in for, client.c makes connections and datagrams.c those of UDP, server.c answers both, result.c
- * counts.
+ * virtsock stress: what was asked for, and its parts. stress.c reads the words, address.c the addresses of the programs that it stands in for,
+ * client.c makes connections and datagrams.c those of UDP, server.c answers both, content.c knows the bytes, result.c counts.
  */
 #ifndef TOOL_STRESS_H
 #define TOOL_STRESS_H
