@@ -38,6 +38,8 @@ void loop_forget(struct loop *loop, struct loop_watch *watch);
 /* Waits until there is somebody to tell, the time has passed (-1: never) or loop_wake was called, and tells them. */
 void loop_step(struct loop *loop, int timeout_ms);
 void loop_wake(struct loop *loop);
+/* Lets another thread of the machine have the processor, if one waits for it. */
+void loop_yield(void);
 
 /* In place of a count: */
 enum { LOOP_AGAIN = -1, LOOP_BROKEN = -2, LOOP_UNABLE = -3 };   /* it would block; an error; the kernel cannot do that with this socket */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -111,6 +112,11 @@ void loop_step(struct loop *loop, int timeout_ms)
 void loop_wake(struct loop *loop)
 {
     eventfd_write(loop->wake, 1);       /* an edge each time, never read: it is full after 2^64 - 2 */
+}
+
+void loop_yield(void)
+{
+    sched_yield();
 }
 
 /* --- Pipes ------------------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -142,6 +143,11 @@ void loop_wake(struct loop *loop)
 {
     if (write(loop->wake[1], "", 1) < 0)
         return;                         /* full: it will wake */
+}
+
+void loop_yield(void)
+{
+    sched_yield();
 }
 
 /* --- Pipes ------------------------------------------------------------------------------------------------------------- */

@@ -193,6 +193,10 @@ enum flow_next flow_carry(struct relay_pair *pair, int from)
             return FLOW_WAITS;
         }
         n = take(pair, from);
+        if (n == LOOP_AGAIN && turn > 0 && has_pipe(flow)) {        /* its sender may be about to send more: cheaper than to sleep and be woken */
+            loop_yield();
+            n = take(pair, from);
+        }
         if (n == LOOP_AGAIN) {
             give_pipe_back(pair, flow);
             return FLOW_WAITS;
