@@ -169,13 +169,15 @@ def test_checksums_are_told_at_both_ends(place):
         assert sorted((n, sent) for n, sent, _ in told) == sorted(echoed)
 
 
-def test_checksum_is_what_the_manual_says(place):
-    def talk(connection, _number):
-        data = read_to_end(connection)
-        connection.sendall(data)
-        return data
+def answer(connection, _number):
+    """All of it, once it is there."""
+    data = read_to_end(connection)
+    connection.sendall(data)
+    return data
 
-    with python_server(place, talk) as server:
+
+def test_checksum_is_what_the_manual_says(place):
+    with python_server(place, answer) as server:
         told = re.findall(r"checksum (\w{16}) sent", run("stress", "-v", server.address, "-i", "9", "-l", "40").stderr.decode())
         eventually(lambda: len(server.results) == 9)
     for data in server.results:
@@ -538,12 +540,7 @@ def test_default_is_a_hundred_of_at_most_64_kib(place):
 
 
 def test_every_byte_occurs_and_positions_matter(place):
-    def talk(connection, _number):
-        data = read_to_end(connection)
-        connection.sendall(data)
-        return data
-
-    with python_server(place, talk) as server:
+    with python_server(place, answer) as server:
         succeeds(server.address, *EXACT)
     (data,) = server.results
     assert set(data) == set(range(256))
