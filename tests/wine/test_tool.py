@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 import pytest
@@ -112,7 +113,7 @@ def test_exit_codes(tool):
     assert done.returncode == 1 and b"WSAECONNREFUSED" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["", "cat", "echo", "info", "mux", "stress", "wait", "doctor", "list"])
+@pytest.mark.parametrize("command", ["", "cat", "echo", "info", "mux", "relay", "stress", "bench", "wait", "doctor", "list"])
 def test_help_is_that_of_other_systems(tool, command):
     done = tool.run(*command.split(), "--help")
     here = subprocess.run([TOOL, *command.split(), "--help"], capture_output=True, check=True)
@@ -273,6 +274,40 @@ def test_stress_over_udp(tool):
         assert done.returncode == 0 and json.loads(done.stdout)["good"] == 10, done.stderr
     done = tool.run("stress", f"udp://[::1]:{free_port()}", "-i", "2", "--json")
     assert done.returncode == 1 and json.loads(done.stdout)["failed"] == 2
+
+
+def test_relay(tool, board, ends):
+    """Whole, both ways and with both ends, to a service that comes later; it ends in order, and tells its counters."""
+    port = free_port()
+    words = ["relay", "-v", "--stats", "--wait", "30", "--timeout", "10", f"tcp://127.0.0.1:{port}", ends[1]]
+    with tool.log.open("wb") as err, tool.on_terminal(*words, stderr=err) as (relay, keys):
+        tool.await_line("listening on", relay)
+        with socket.create_connection(("127.0.0.1", port), LIMIT_S) as client, tool.running("cat", "-l", "--echo", ends[0]) as service:
+            got = []
+            reader = threading.Thread(target=lambda: got.append(client.makefile("rb").read()))
+            reader.start()
+            client.sendall(BIG)
+            client.shutdown(socket.SHUT_WR)
+            reader.join(LIMIT_S)
+            assert got == [BIG] and service.poll() is None
+        tool.await_line(f"{len(BIG)} bytes", relay)
+        os.write(keys, b"\x03")
+        assert relay.wait(LIMIT_S) == 0
+    assert f"accepted 1 active 0 unreached 0 broken 0 idle 0 bytes {len(BIG)} bytes_back {len(BIG)}" in tool.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("-", "tcp://127.0.0.1:9"), 1, b"use virtsock cat"),
+        (("tcp://127.0.0.1:any", "-"), 1, b"use virtsock cat"),
+        (("activated", "tcp://127.0.0.1:9"), 1, b"no such socket was passed on"),
+        (("syslog:x", "tcp://127.0.0.1:9"), 2, b"Windows has no such datagrams"),
+    ],
+)
+def test_what_the_relay_has_not_there(tool, words, code, said):
+    done = tool.run("relay", *words)
+    assert done.returncode == code and said in done.stderr, done.stderr
 
 
 def test_nobody_comes(tool):

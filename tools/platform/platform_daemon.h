@@ -22,6 +22,7 @@ virtsock_fd daemon_passed(int number, char name[DAEMON_NAME]);
 virtsock_fd daemon_inetd(void);
 /* Two ends of a UNIX stream. False: the system has none to give. */
 bool daemon_pair(virtsock_fd pair[2]);
+extern const bool daemon_has_pairs;      /* false: never here */
 /* Standard output has its end; what is printed from now on goes nowhere. */
 void daemon_end_output(void);
 /* Hands a descriptor over to the process behind standard output, a UNIX socket, with one NUL byte. 0 or the code. */

@@ -85,6 +85,8 @@ virtsock_fd daemon_inetd(void)
     return in.st_dev == out.st_dev && in.st_ino == out.st_ino ? STDIN_FILENO : -1;
 }
 
+const bool daemon_has_pairs = true;
+
 bool daemon_pair(virtsock_fd pair[2])
 {
     int fd[2];

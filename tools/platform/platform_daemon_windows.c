@@ -31,6 +31,8 @@ virtsock_fd daemon_inetd(void)
     return -1;
 }
 
+const bool daemon_has_pairs = false;
+
 bool daemon_pair(virtsock_fd pair[2])
 {
     (void)pair;

@@ -60,6 +60,12 @@ static void write_output(void *unused)
     tool_event_set(standard.written);
 }
 
+static int refuse_standard(void)
+{
+    report_line("standard input and output are nothing that this system can relay: use virtsock cat");
+    return EXIT_FAILED;
+}
+
 static int open_standard(virtsock_stream **out)
 {
     virtsock_fd inetd = daemon_inetd(), pair[2];
@@ -69,10 +75,8 @@ static int open_standard(virtsock_stream **out)
 
         return virtsock_stream_from_fd(out, inetd, NULL, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
     }
-    if (!daemon_pair(pair)) {
-        report_line("standard input and output are nothing that this system can relay: use virtsock cat");
-        return EXIT_FAILED;
-    }
+    if (!daemon_pair(pair))
+        return refuse_standard();
     standard.written = tool_event_new();
     if (standard.written == NULL || virtsock_stream_from_fd(out, pair[0], NULL, NULL) != VIRTSOCK_OK
         || virtsock_stream_from_fd(&standard.stream, pair[1], NULL, NULL) != VIRTSOCK_OK
@@ -199,6 +203,8 @@ int relay_open(struct relay_source **out, struct relay_rule *rules)
 
     *out = NULL;
     for (; rules != NULL && code == EXIT_DONE; rules = rules->next) {
+        if (rules->to.kind == RELAY_STANDARD && !daemon_has_pairs)
+            return refuse_standard();
         s.rule = rules;
         switch (rules->from.kind) {
         case RELAY_ADDRESS:

@@ -12,9 +12,9 @@
 #define LOOK_MS 50
 
 static struct {
-    struct relay_source *sources;
-    struct tool_event   *stopped;
-    atomic_uint          serving, active;       /* listeners, clients */
+    _Atomic(struct relay_source *) sources;
+    atomic_bool                    stop;        /* asked to end, perhaps before it serves */
+    atomic_uint                    serving, active;     /* listeners, clients */
 } relay;
 
 static void converse(struct relay_rule *rule, unsigned number, virtsock_stream *client)
@@ -53,48 +53,53 @@ static void attend(virtsock_stream *client, unsigned number, const void *argumen
 
 static void serve_source(void *argument)
 {
-    const struct relay_source *source = argument;
+    struct relay_source *source = argument;
 
-    serve_clients(source->listener, attend, source);
+    if (source->listener != NULL)
+        serve_clients(source->listener, attend, source);
+    else
+        attend(source->client, 1, source);
+    source->client = NULL;
     relay.serving--;
 }
 
 void relay_stop(void *unused)
 {
     (void)unused;
+    relay.stop = true;
     for (struct relay_source *source = relay.sources; source != NULL; source = source->next)
         virtsock_listener_close(source->listener, NULL);
-    tool_event_set(relay.stopped);
+}
+
+/* False: the system has no thread to give. */
+static bool start_serving(struct relay_source *source)
+{
+    relay.serving++;
+    if (tool_thread(serve_source, source))
+        return true;
+    relay.serving--;
+    return false;
 }
 
 int relay_serve(struct relay_source *sources, const struct relay_rule *rules)
 {
     int64_t patience_ms = relay_settings.drain_ms;
+    bool    begun = true;
 
     (void)rules;
     relay.sources = sources;
-    if ((relay.stopped = tool_event_new()) == NULL) {
-        report_line("out of memory");
-        return EXIT_FAILED;
-    }
-    for (struct relay_source *source = sources; source != NULL; source = source->next)
-        if (source->listener != NULL) {
-            relay.serving++;
-            if (!tool_thread(serve_source, source))
-                relay.serving--;
-        } else {
-            relay.serving++;
-            attend(source->client, 1, source);
-            source->client = NULL;
-            relay.serving--;
-        }
-    tool_on_stop(relay_stop, NULL);
+    for (struct relay_source *source = sources; source != NULL && begun; source = source->next)
+        begun = start_serving(source);
+    if (!begun)
+        report_line("the system has no thread to give");
+    if (!begun || relay.stop)
+        relay_stop(NULL);
     while (relay.serving > 0)
         tool_nap_ms(LOOK_MS);
     for (; relay.active > 0 && patience_ms != 0; patience_ms -= patience_ms < 0 ? 0 : patience_ms < LOOK_MS ? patience_ms : LOOK_MS)
         tool_nap_ms(LOOK_MS);
     tool_on_stop(NULL, NULL);
-    return EXIT_DONE;
+    return begun ? EXIT_DONE : EXIT_FAILED;
 }
 
 int relay_syslog_start(struct relay_rule *rule)
