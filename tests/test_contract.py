@@ -4,6 +4,7 @@ item; and what the program itself says."""
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import shutil
@@ -35,7 +36,7 @@ ALL = tuple(ADDRESSES)
 
 # The plain build takes everything, once in full. Under the sanitizers it is the kinds of waits and races that matter, not how often, and of
 # hyperkit the multiplexer's row has all but the request.
-FULL = []
+FULL = ["--rounds", os.environ.get("VIRTSOCK_TEST_ROUNDS", "1000")]
 LESS = ["--rounds", "200", "--connections", "20", "--size", "4"]
 FEW = ["--rounds", "50", "--connections", "4", "--size", "1"]
 BUSY = ["--slow", "3"]                  # tests run beside other things

@@ -2,6 +2,7 @@
 """Fixtures: the virtual machines, each booted once a run when the first test asks, and their logs in a failure's report."""
 
 import contextlib
+import time
 import warnings
 
 import pytest
@@ -27,13 +28,15 @@ class Booted:
     def __init__(self, make, machines, logs):
         self.make, self.machines, self.logs, self.made = make, machines, logs, None
 
-    def get(self):
+    def get(self, record_property):
         if self.made is not None and not self.answers():
             warnings.warn(f"{self.machines(self.made)[0].name} no longer answers, and is booted anew", stacklevel=2)
             self.close()
         if self.made is None:
+            began = time.monotonic()
             try:
                 self.made = self.make(self.logs)
+                record_property("boot", (self.make.__name__, time.monotonic() - began))      # told at the end: timing.py
             except lab.Missing as reason:
                 pytest.skip(str(reason))
         return self.made
@@ -78,27 +81,27 @@ def mux_boot(vm_logs):
 
 
 @pytest.fixture
-def loopback_vm(loopback_boot):
+def loopback_vm(loopback_boot, record_property):
     """A guest with AF_VSOCK over CID 1."""
-    return loopback_boot.get()
+    return loopback_boot.get(record_property)
 
 
 @pytest.fixture
-def bare_vm(bare_boot):
+def bare_vm(bare_boot, record_property):
     """A guest whose modules for AF_VSOCK come and go: modules.py."""
-    return bare_boot.get()
+    return bare_boot.get(record_property)
 
 
 @pytest.fixture
-def nested_vms(nested_boot):
+def nested_vms(nested_boot, record_property):
     """A host and its guest: `host`, `guest`, and `cid`, which is the guest's."""
-    return nested_boot.get()
+    return nested_boot.get(record_property)
 
 
 @pytest.fixture
-def mux_vm(mux_boot):
+def mux_vm(mux_boot, record_property):
     """This machine and two guests of one multiplexer: `host`, `guests`, `cids`, `mux`."""
-    return mux_boot.get()
+    return mux_boot.get(record_property)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Which items `./check` runs of those that are one behaviour made with several choices: of a build, a transport, a Lua, a multiplexer's
+protocol. This is the one place that chooses, and it says what it leaves out; `./check all`, and pytest by hand, run every item.
+`./check fast` has fewer builds to choose from, and leaves whole subjects out: NOT_FAST.
+
+Kept is so much that
+- every behaviour runs, in every language (its files are another language's);
+- every behaviour in C runs plain, and under each sanitizer;
+- in every file each choice runs, and each pair of two choices, that any item of it has.
+Among equals the choices that a file has used least come first, so that they are spread over its behaviours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+# Parameters of tests that are choices; all others belong to the behaviour. A CMake preset, what carries the bytes, a version of Lua, a
+# collector that never rests, an argument of tests/vm.
+FACTORS = ("build", "transport", "lua", "version", "collector", "protocol")
+FAST_BUILDS = ("dev", "asan", "tsan")
+NOT_FAST = ("tests/vm/", "tests/wine/")
+KINDS = {"dev": "plain", "clang": "plain"}              # of a build; any other is one of its own
+
+
+class Variant(NamedTuple):
+    file: str
+    behaviour: Hashable
+    choices: tuple[tuple[str, str], ...]                # (factor, value), sorted
+
+
+def variant_of(item) -> Variant:
+    """Of an item of pytest: its own `choices` (items.py), or those of its parameters that are FACTORS."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    choices = getattr(item, "choices", None) or {name: str(value) for name, value in params.items() if name in FACTORS}
+    rest = tuple((name, repr(value)) for name, value in sorted(params.items()) if name not in choices)
+    name = getattr(item, "originalname", None) or item.name
+    return Variant(item.nodeid.partition("::")[0], (item.nodeid.rpartition("::")[0], name, rest), tuple(sorted(choices.items())))
+
+
+def goals(variant: Variant) -> Iterator[Hashable]:
+    """What a variant is kept for, if no other was."""
+    yield variant.behaviour
+    for size in (1, 2):
+        yield from ((variant.file, some) for some in combinations(variant.choices, size))
+    yield from ((variant.behaviour, KINDS.get(value, value)) for factor, value in variant.choices if factor == "build")
+
+
+def choose(variants: Sequence[Variant]) -> set[int]:
+    """Numbers of those that are kept."""
+    of_behaviour: dict[Hashable, list[int]] = {}
+    for number, variant in enumerate(variants):
+        of_behaviour.setdefault(variant.behaviour, []).append(number)
+    kept: set[int] = set()
+    met: set[Hashable] = set()
+    used: Counter[Hashable] = Counter()
+
+    def keep_best(numbers: Iterable[int]) -> bool:
+        """One that meets most of what is left to meet; False: none meets any."""
+        def worth(number: int) -> tuple[int, int]:
+            variant = variants[number]
+            return len(set(goals(variant)) - met), -used[variant.file, variant.choices]
+
+        best = max((number for number in numbers if number not in kept), key=worth, default=None)
+        if best is None or worth(best)[0] == 0:
+            return False
+        kept.add(best)
+        met.update(goals(variants[best]))
+        used[variants[best].file, variants[best].choices] += 1
+        return True
+
+    for numbers in of_behaviour.values():
+        while keep_best(numbers):
+            pass
+    return kept
+
+
+def is_fast(variant: Variant, is_slow: bool) -> bool:
+    """Whether `./check fast` has it to choose from."""
+    return not is_slow and not variant.file.startswith(NOT_FAST) and dict(variant.choices).get("build", "dev") in FAST_BUILDS
+
+
+def told(variants: Sequence[Variant], kept: set[int]) -> list[str]:
+    """What is left out, a line a file, the most first."""
+    of_file = Counter(variant.file for variant in variants)
+    left = Counter(variant.file for number, variant in enumerate(variants) if number not in kept)
+    return [f"{file}: {count} of {of_file[file]}" for file, count in left.most_common()]
