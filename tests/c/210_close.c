@@ -19,8 +19,7 @@ struct call {
     virtsock_stream   *s;
     virtsock_listener *l;
     virtsock_status    status;
-    _Atomic bool       inside;
-    pthread_t          thread;
+    struct test_call   inside;
 };
 
 static void *run(void *v)
@@ -31,7 +30,6 @@ static void *run(void *v)
     char              b[64];
     size_t            n;
 
-    c->inside = true;
     switch (c->what) {
     case RECV:       c->status = virtsock_stream_recv(c->s, b, sizeof b, &n, -1, NULL); break;
     case RECV_TIMED: c->status = virtsock_stream_recv(c->s, b, sizeof b, &n, 30000, NULL); break;
@@ -106,15 +104,32 @@ static void stage_down(struct stage *st)
     virtsock_address_free(st->address);
 }
 
-/* One round: calls go in, and are somewhere in there when one or two closes come. How long the close took, in ms. */
+/* One or two closes; how long they took. */
+static struct test_watch close_now(struct call *c, bool twice)
+{
+    struct test_watch w;
+    struct test_call  closer;
+
+    if (twice)
+        test_call_begin(&closer, close_too, c);
+    w = test_watch_begin();
+    close_too(c);
+    test_watch_end(&w);
+    if (!twice)
+        return w;
+    test_call_end(&closer);
+    return test_watch_both(&w, &closer.watch);
+}
+
+/* One round: calls go in, and are somewhere in there when one or two closes come. How long after that all had ended, in us. */
 static int64_t one_round(const struct stage *st, enum what what, int round)
 {
-    struct call      c[2] = { { .what = what }, { .what = what } };
-    const int        calls = what >= CONNECT ? 1 : 1 + round % 2;
-    virtsock_stream *pair[2] = { NULL, NULL };
-    virtsock_error   e = { 0 };
-    pthread_t        closer;
-    int64_t          start;
+    struct call       c[2] = { { .what = what }, { .what = what } };
+    const int         calls = what >= CONNECT ? 1 : 1 + round % 2;
+    virtsock_stream  *pair[2] = { NULL, NULL };
+    virtsock_error    e = { 0 };
+    struct test_call  inside[2];
+    struct test_watch closing;
 
     if (what <= SEND_TIMED) {
         test_pair(pair, NULL);
@@ -127,20 +142,14 @@ static int64_t one_round(const struct stage *st, enum what what, int round)
     c[1].s = c[0].s;
     c[1].l = c[0].l;
     for (int i = 0; i < calls; i++)
-        CHECK(pthread_create(&c[i].thread, NULL, run, &c[i]) == 0);
+        test_call_begin(&inside[i], run, &c[i]);
     if (round % 4 != 0)
         for (int i = 0; i < calls; i++)
-            while (!c[i].inside)
-                sched_yield();
+            test_call_comes(&inside[i]);
     test_nap_us(round * 37 % 400);
-    start = test_ms();
-    CHECK(round % 3 != 0 || pthread_create(&closer, NULL, close_too, &c[0]) == 0);
-    close_too(&c[0]);
+    closing = close_now(&c[0], round % 3 == 0);
     for (int i = 0; i < calls; i++)
-        pthread_join(c[i].thread, NULL);
-    start = test_ms() - start;
-    if (round % 3 == 0)
-        pthread_join(closer, NULL);
+        test_call_end(&inside[i]);
     for (int i = 0; i < calls; i++)
         if (c[i].status != VIRTSOCK_E_CANCELLED) {
             printf("FAIL %s: round %d: call %d is %s\n", test_now, round, what, virtsock_status_name(c[i].status));
@@ -149,27 +158,30 @@ static int64_t one_round(const struct stage *st, enum what what, int round)
     virtsock_listener_free(c[0].l);
     virtsock_stream_free(c[0].s);
     virtsock_stream_free(pair[1]);
-    return start;
+    return test_wake_us(inside, calls, &closing);
 }
 
-/* Within 50 ms; one round in 100 may be late by what the machine does besides, never by more than two seconds. */
+#define WAKE_MS 50                      /* the header's promise */
+
+/* Within 50 ms, in each round, but for what the machine took. Where nobody counts that, or not the host's part of it, one round in 100 may be
+ * late, never by more than two seconds. */
 static void check_wakes(enum what what)
 {
-    struct stage  st;
-    const int64_t limit = 50;
-    int64_t       worst = 0;
-    int           late = 0;
+    struct stage st;
+    const int    may_be_late = test_delay_us() >= 0 && test_late_ms() == 100 ? 0 : rounds() / 100;
+    int64_t      worst = 0;
+    int          late = 0;
 
     stage_up(&st, what);
     for (int round = 0; round < rounds(); round++) {
         int64_t took = one_round(&st, what, round);
 
-        late += took > limit;
+        late += took > WAKE_MS * 1000;
         worst = took > worst ? took : worst;
     }
     stage_down(&st);
-    printf("# %s: worst %lld ms, %d of %d over %lld ms\n", test_now, (long long)worst, late, rounds(), (long long)limit);
-    CHECK(late <= rounds() / 100 && worst < 2000);
+    printf("# %s: worst %.3f ms, %d of %d over %d ms\n", test_now, (double)worst / 1000, late, rounds(), WAKE_MS);
+    CHECK(late <= may_be_late && worst < 2000000);
 }
 
 TEST(close_wakes_recv) { check_wakes(RECV); }
@@ -237,13 +249,13 @@ TEST(no_number_is_reused_under_a_call)
         test_pair(pair, NULL);
         for (int i = 0; i < 2; i++) {
             c[i].s = pair[0];
-            CHECK(pthread_create(&c[i].thread, NULL, read_on, &c[i]) == 0);
+            test_call_begin(&c[i].inside, read_on, &c[i]);
         }
         CHECK(virtsock_stream_send(pair[1], "o", 1, &n, 1000, NULL) == VIRTSOCK_OK);
         test_nap_us(round % 90);
         CHECK(virtsock_stream_close(pair[0], 0, NULL) == VIRTSOCK_OK);
         for (int i = 0; i < 2; i++) {
-            pthread_join(c[i].thread, NULL);
+            test_call_end(&c[i].inside);
             CHECK(c[i].status == VIRTSOCK_E_CANCELLED);
         }
         virtsock_stream_free(pair[0]);
@@ -271,12 +283,12 @@ TEST(connect_races_with_close)
         virtsock_listener *l;
 
         CHECK_OK(virtsock_connect_start(&c.s, a, o, &e), e);
-        CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
+        test_call_begin(&c.inside, run, &c);
         test_nap_us(300);
         CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
         test_nap_us(round * 53 % 1300);
         CHECK_OK(virtsock_stream_close(c.s, 0, &e), e);
-        pthread_join(c.thread, NULL);
+        test_call_end(&c.inside);
         CHECK(c.status == VIRTSOCK_OK || c.status == VIRTSOCK_E_CANCELLED);
         virtsock_stream_free(c.s);
         virtsock_listener_free(l);
@@ -352,14 +364,14 @@ TEST(finish_ends_in_time)
     virtsock_options *o = virtsock_options_new();
     virtsock_stream  *s[2];
     virtsock_error    e = { 0 };
-    int64_t           start;
+    struct test_watch w;
 
     CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_LINGER, 80, &e), e);
     test_pair(s, o);
     for (int i = 0; i < 2; i++) {                               /* the option, of a connected and of an accepted stream */
-        start = test_ms();
+        w = test_watch_begin();
         CHECK_STATUS(virtsock_stream_close(s[i], i == 0 ? -1 : 90, &e), i == 0 ? VIRTSOCK_E_TIMEOUT : VIRTSOCK_OK, e);
-        CHECK(i == 1 || (test_ms() - start >= 80 && test_ms() - start < 80 + test_late_ms()));
+        CHECK_TOOK(w, i == 0 ? 80 : 0, 80 + test_late_ms());
     }
     virtsock_stream_free(s[0]);
     virtsock_stream_free(s[1]);
@@ -373,37 +385,39 @@ static void *finish_long(void *v)
 
 TEST(a_second_close_shortens_the_linger)
 {
-    virtsock_stream *s[2];
-    virtsock_error   e = { 0 };
-    pthread_t        t;
-    void            *status;
-    int64_t          start = test_ms();
+    struct call       c = { 0 };
+    struct test_watch closing;
+    struct test_call  finish;
+    virtsock_stream  *s[2];
 
     test_pair(s, NULL);
-    CHECK(pthread_create(&t, NULL, finish_long, s[0]) == 0);
-    test_nap_ms(60);
-    CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
-    pthread_join(t, &status);
-    CHECK((intptr_t)status == VIRTSOCK_E_CANCELLED && test_ms() - start < 100 + test_late_ms());
+    c.s = s[0];
+    test_call_begin(&finish, finish_long, s[0]);
+    test_call_waits(&finish);
+    closing = close_now(&c, false);
+    CHECK((intptr_t)test_call_end(&finish) == VIRTSOCK_E_CANCELLED);
+    CHECK(test_wake_us(&finish, 1, &closing) < test_late_ms() * 1000);
     virtsock_stream_free(s[0]);
     virtsock_stream_free(s[1]);
 }
 
 TEST(finish_with_a_call_inside_does_not_wait)
 {
-    struct call      c = { .what = RECV };
-    virtsock_stream *s[2];
-    virtsock_error   e = { 0 };
-    int64_t          start;
+    struct call       c = { .what = RECV };
+    struct test_watch closing;
+    struct test_call  inside;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
 
     test_pair(s, NULL);
     c.s = s[0];
-    CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
-    test_nap_ms(50);
-    start = test_ms();
+    test_call_begin(&inside, run, &c);
+    test_call_waits(&inside);
+    closing = test_watch_begin();
     CHECK_STATUS(virtsock_stream_close(s[0], 20000, &e), VIRTSOCK_E_CANCELLED, e);
-    pthread_join(c.thread, NULL);
-    CHECK(c.status == VIRTSOCK_E_CANCELLED && test_ms() - start < test_late_ms());
+    CHECK_TOOK(closing, 0, test_late_ms());
+    test_call_end(&inside);
+    CHECK(c.status == VIRTSOCK_E_CANCELLED && test_wake_us(&inside, 1, &closing) < test_late_ms() * 1000);
     virtsock_stream_free(s[0]);
     virtsock_stream_free(s[1]);
 }
@@ -411,17 +425,18 @@ TEST(finish_with_a_call_inside_does_not_wait)
 TEST(detach_with_a_call_inside_is_in_use)
 {
     struct call      c = { .what = RECV };
+    struct test_call inside;
     virtsock_stream *s[2];
     virtsock_error   e = { 0 };
     virtsock_fd      fd = 0;
 
     test_pair(s, NULL);
     c.s = s[0];
-    CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
-    test_nap_ms(50);
+    test_call_begin(&inside, run, &c);
+    test_call_waits(&inside);
     CHECK_STATUS(virtsock_stream_detach(s[0], &fd, &e), VIRTSOCK_E_IN_USE, e);
     CHECK(fd == -1 && virtsock_stream_fd(s[0]) >= 0);
     virtsock_stream_free(s[0]);
-    pthread_join(c.thread, NULL);
+    test_call_end(&inside);
     virtsock_stream_free(s[1]);
 }

@@ -92,7 +92,7 @@ static void *serve(void *argument)
 
             m->heard_size = n > 0 ? (size_t)n : 0;
         } else {
-            test_nap_ms(20);            /* the request lies unread */
+            poll(&(struct pollfd){ client, POLLIN, 0 }, 1, TEST_PATIENT_MS);     /* the request lies unread */
         }
         if (i == m->script.refusals && m->script.says != NULL)
             say(client, &m->script);
@@ -214,16 +214,16 @@ TEST(mux_silence_ends_at_the_deadline)
     virtsock_stream  *s;
     virtsock_error    e = { 0 };
     virtsock_fd       fd;
-    int64_t           start;
+    struct test_watch w;
     int               events, ms;
 
     ONCE();
     mux_start(&m, &script, "mux");
     CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, m.path, 52, &e), e);
     o = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 200);
-    start = test_ms();
+    w = test_watch_begin();
     CHECK_STATUS(virtsock_connect(&s, a, o, &e), VIRTSOCK_E_TIMEOUT, e);
-    CHECK(test_ms() - start >= 200 && test_ms() - start < 200 + test_late_ms());
+    CHECK_TIME(w, 200);
     virtsock_options_free(o);
     mux_end(&m);
 
@@ -252,19 +252,20 @@ TEST(mux_handshake_is_woken_by_close)
     virtsock_address *a;
     virtsock_stream  *s;
     virtsock_error    e = { 0 };
-    pthread_t         thread;
-    void             *status;
-    int64_t           start;
+    struct test_call  c;
+    struct test_watch closing;
 
     ONCE();
     mux_start(&m, &script, "mux");
     CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, m.path, 52, &e), e);
     CHECK_OK(virtsock_connect_start(&s, a, NULL, &e), e);
-    CHECK(pthread_create(&thread, NULL, connect_forever, s) == 0);
-    test_nap_ms(50);
-    start = test_ms();
+    test_call_begin(&c, connect_forever, s);
+    test_call_waits(&c);
+    closing = test_watch_begin();
     CHECK_OK(virtsock_stream_close(s, 0, &e), e);
-    CHECK(pthread_join(thread, &status) == 0 && (intptr_t)status == VIRTSOCK_E_CANCELLED && test_ms() - start < test_late_ms());
+    test_watch_end(&closing);
+    CHECK((intptr_t)test_call_end(&c) == VIRTSOCK_E_CANCELLED);
+    CHECK(test_wake_us(&c, 1, &closing) < test_late_ms() * 1000);
     virtsock_stream_free(s);
     virtsock_address_free(a);
     mux_end(&m);

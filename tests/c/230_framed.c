@@ -23,7 +23,7 @@ static void pair_of(virtsock_stream **client, virtsock_stream **server, const ch
 
     CHECK_OK(virtsock_listen(&l, a[1], options, &e), e);
     CHECK_OK(virtsock_connect(client, a[0], options, &e), e);
-    CHECK_OK(virtsock_accept(server, l, 5000, &e), e);
+    CHECK_OK(virtsock_accept(server, l, TEST_PATIENT_MS, &e), e);
     virtsock_listener_free(l);
     virtsock_address_free(a[0]);
     virtsock_address_free(a[1]);
@@ -69,7 +69,7 @@ static void put(virtsock_stream *s, const void *data, size_t size)
     virtsock_error e = { 0 };
     size_t         n;
 
-    CHECK_OK(virtsock_stream_send_all(s, data, size, &n, 5000, &e), e);
+    CHECK_OK(virtsock_stream_send_all(s, data, size, &n, TEST_PATIENT_MS, &e), e);
     CHECK(n == size);
 }
 
@@ -78,7 +78,7 @@ static void get(virtsock_stream *s, void *buf, size_t size)
     virtsock_error e = { 0 };
     size_t         n;
 
-    CHECK_OK(virtsock_stream_recv_exact(s, buf, size, &n, 5000, &e), e);
+    CHECK_OK(virtsock_stream_recv_exact(s, buf, size, &n, TEST_PATIENT_MS, &e), e);
 }
 
 /* What was sent is there a moment later, but in order, between connections too: it has come when a byte on another one has. */
@@ -146,7 +146,7 @@ static void talk_recv(virtsock_stream *s, const char *how)
         CHECK(memcmp(got, how + 1, strlen(how + 1)) == 0);
         return;
     }
-    CHECK_STATUS(virtsock_stream_recv(s, got, sizeof got, &n, want == VIRTSOCK_E_AGAIN ? 0 : 5000, &e), want, e);
+    CHECK_STATUS(virtsock_stream_recv(s, got, sizeof got, &n, want == VIRTSOCK_E_AGAIN ? 0 : TEST_PATIENT_MS, &e), want, e);
     CHECK(n == 0);
 }
 
@@ -159,7 +159,7 @@ static void talk_send(virtsock_stream *s, const char *how)
         put(s, how + 1, strlen(how + 1));
         return;
     }
-    CHECK_STATUS(virtsock_stream_send(s, "x", 1, &n, 5000, &e), status_of(how + 1), e);
+    CHECK_STATUS(virtsock_stream_send(s, "x", 1, &n, TEST_PATIENT_MS, &e), status_of(how + 1), e);
     CHECK(n == 0);
 }
 
@@ -271,7 +271,7 @@ static void check_order(const int ours[2], int our_count, const int theirs[3], i
         put_hex(s[1], hex_of[CLOSE], false);
         strcat(want, hex_of[CLOSE]);
     }
-    CHECK_OK(virtsock_stream_close(s[0], 5000, &e), e);
+    CHECK_OK(virtsock_stream_close(s[0], TEST_PATIENT_MS, &e), e);
     expect_hex(s[1], want);
     free_both(s);
 }
@@ -299,15 +299,15 @@ TEST(every_order)
 
 TEST(a_peer_that_never_answers_close)
 {
-    virtsock_stream *s[2];
-    virtsock_error   e = { 0 };
-    int64_t          start;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    struct test_watch w;
 
     STREAMS();
     half_framed_pair(s, false, NULL);
-    start = test_ms();
+    w = test_watch_begin();
     CHECK_STATUS(virtsock_stream_close(s[0], 150, &e), VIRTSOCK_E_TIMEOUT, e);
-    CHECK(test_ms() - start >= 150 && test_ms() - start < 150 + test_late_ms());
+    CHECK_TIME(w, 150);
     expect_hex(s[1], "addeadde");
     free_pair(s);
 }
@@ -340,7 +340,7 @@ TEST(close_waits_for_the_peer_s)
     half_framed_pair(s, true, NULL);
     CHECK(pthread_create(&t, NULL, answer_late, s[1]) == 0);
     put(s[0], "hello", 5);
-    CHECK_OK(virtsock_stream_close(s[0], 10000, &e), e);
+    CHECK_OK(virtsock_stream_close(s[0], TEST_PATIENT_MS, &e), e);
     CHECK(test_ms() - start >= 200);
     pthread_join(t, NULL);
     free_pair(s);
@@ -348,7 +348,7 @@ TEST(close_waits_for_the_peer_s)
 
 static void *close_too(void *v)
 {
-    return (void *)(intptr_t)virtsock_stream_close(v, 10000, NULL);
+    return (void *)(intptr_t)virtsock_stream_close(v, TEST_PATIENT_MS, NULL);
 }
 
 TEST(both_close_at_once)
@@ -364,7 +364,7 @@ TEST(both_close_at_once)
         if (i % 2 == 1)
             put(s[i / 2 % 2], "unread", 6);
         CHECK(pthread_create(&t, NULL, close_too, s[1]) == 0);
-        CHECK_OK(virtsock_stream_close(s[0], 10000, &e), e);
+        CHECK_OK(virtsock_stream_close(s[0], TEST_PATIENT_MS, &e), e);
         CHECK(pthread_join(t, &status) == 0 && (intptr_t)status == VIRTSOCK_OK);
         free_pair(s);
     }
@@ -422,7 +422,7 @@ static size_t read_frames(virtsock_stream *peer, struct incoming *in, char *next
     size_t         total = 0, n;
 
     while (total < size) {
-        CHECK_OK(virtsock_stream_recv(peer, data, in->left > 0 && in->left < sizeof data ? in->left : 1, &n, 5000, &e), e);
+        CHECK_OK(virtsock_stream_recv(peer, data, in->left > 0 && in->left < sizeof data ? in->left : 1, &n, TEST_PATIENT_MS, &e), e);
         for (size_t at = 0; at < n; at++) {
             int byte = take(in, data[at]);
 
@@ -458,7 +458,7 @@ TEST(sends_to_a_full_peer)
     if (!test_is_vsock())
         CHECK(parts > 0);
     if (in.left > 0) {                  /* in the middle of a frame its end cannot be told */
-        CHECK_STATUS(virtsock_stream_close(s[0], 5000, &e), VIRTSOCK_E_RESET, e);
+        CHECK_STATUS(virtsock_stream_close(s[0], TEST_PATIENT_MS, &e), VIRTSOCK_E_RESET, e);
         CHECK(strstr(e.message, "unfinished") != NULL);
     }
     free_pair(s);
@@ -472,49 +472,55 @@ static void *shut_late(void *v)
     return (void *)(intptr_t)virtsock_stream_shutdown(v, VIRTSOCK_SHUT_SEND, &e);
 }
 
+/* Reads what was sent before it, and what only a send can finish of that; then it is there. */
+static void let_go(virtsock_stream *s[2], size_t sent, char next)
+{
+    struct incoming in = { .left = 0 };
+    char            back = 0, data[FRAME_SENT];
+    size_t          most = 0, rest;
+
+    read_frames(s[1], &in, &back, sent, &most);
+    rest = in.left;
+    for (size_t n = 0; n < rest; n++)
+        data[n] = next++;
+    if (rest > 0) {
+        put(s[0], data, rest);
+        read_frames(s[1], &in, &back, rest, &most);
+    }
+}
+
 /* The room for its frame is waited for: until the peer reads, until a close, or for five seconds. */
 TEST(a_shutdown_to_a_full_peer)
 {
-    virtsock_options *o;
-    virtsock_error    e = { 0 };
+    static const virtsock_status ends[] = { VIRTSOCK_OK, VIRTSOCK_E_CANCELLED, VIRTSOCK_E_TIMEOUT };
+    virtsock_options            *o;
+    virtsock_error               e = { 0 };
 
     STREAMS();
     o = virtsock_options_new();
     CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BUFFER_SIZE, SMALL_BUFFER, &e), e);
     for (int i = 0; i < 3; i++) {
-        struct incoming  in = { .left = 0 };
-        virtsock_stream *s[2];
-        pthread_t        t;
-        void            *status;
-        char             next = 0, back = 0;
-        size_t           most = 0, sent;
-        int64_t          start;
+        virtsock_stream  *s[2];
+        struct test_watch w;
+        struct test_call  c;
+        char              next = 0;
+        size_t            sent;
 
         half_framed_pair(s, false, o);
         sent = fill(s[0], &next);
-        start = test_ms();
-        CHECK(pthread_create(&t, NULL, shut_late, s[0]) == 0);
-        test_nap_ms(i < 2 ? 100 : 1);
-        if (i == 0) {
-            read_frames(s[1], &in, &back, sent, &most);
-            if (in.left > 0) {                  /* only a send can finish it */
-                size_t rest = in.left;
-                char   data[FRAME_SENT];
-
-                for (size_t n = 0; n < rest; n++)
-                    data[n] = next++;
-                put(s[0], data, rest);
-                read_frames(s[1], &in, &back, rest, &most);
-            }
-        }
+        test_call_begin(&c, shut_late, s[0]);
+        test_call_waits(&c);
+        w = test_watch_begin();
+        if (i == 0)
+            let_go(s, sent, next);
         if (i == 1)
             CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
-        CHECK(pthread_join(t, &status) == 0);
-        CHECK((intptr_t)status == (i == 0 ? VIRTSOCK_OK : i == 1 ? VIRTSOCK_E_CANCELLED : VIRTSOCK_E_TIMEOUT));
+        test_watch_end(&w);
+        CHECK((intptr_t)test_call_end(&c) == ends[i]);
         if (i < 2)
-            CHECK(test_ms() - start < (i == 0 ? 4000 : 150 + test_late_ms()));      /* TCP crawls with such buffers */
+            CHECK(test_wake_us(&c, 1, &w) < (i == 0 ? 4000 : test_late_ms()) * 1000);       /* TCP crawls with such buffers */
         else
-            CHECK(test_ms() - start >= 5000 && test_ms() - start < 5000 + test_late_ms());
+            CHECK_WATCH(c.watch, 5000, 5000 + test_late_ms());
         if (i == 0)
             expect_hex(s[1], "addeefbe");
         free_pair(s);
@@ -554,48 +560,51 @@ TEST(full_peers_close)
     fill_with_frames(s[0], s[1]);
     fill_with_frames(s[1], s[0]);
     CHECK(pthread_create(&t, NULL, close_too, s[1]) == 0);
-    CHECK_OK(virtsock_stream_close(s[0], 10000, &e), e);
+    CHECK_OK(virtsock_stream_close(s[0], TEST_PATIENT_MS, &e), e);
     CHECK(pthread_join(t, &status) == 0 && (intptr_t)status == VIRTSOCK_OK);
     free_pair(s);
 }
 
 /* --- A peer that means no good ------------------------------------------------------------------------------------------------------- */
 
-static _Atomic bool flooding;
+static _Atomic bool flooding, flooded;
 
 static void *flood(void *v)
 {
     static const unsigned char empty[4000];             /* a thousand frames of nothing */
     size_t                     n;
 
-    while (flooding)
+    for (; flooding; flooded = true)
         virtsock_stream_send(v, empty, sizeof empty, &n, 10, NULL);
     return NULL;
 }
 
 TEST(a_flood_of_empty_frames_moves_no_deadline)
 {
-    virtsock_stream *s[2];
-    virtsock_error   e = { 0 };
-    pthread_t        t;
-    int64_t          start;
-    size_t           n = 9;
-    char             b;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    pthread_t         t;
+    struct test_watch w;
+    size_t            n = 9;
+    char              b;
 
     STREAMS();
     half_framed_pair(s, true, NULL);
     flooding = true;
+    flooded = false;
     CHECK(pthread_create(&t, NULL, flood, s[1]) == 0);
-    test_nap_ms(20);
-    start = test_ms();
+    while (!flooded)
+        test_nap_ms(1);
+    w = test_watch_begin();
     CHECK_STATUS(virtsock_stream_recv(s[0], &b, 1, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
-    CHECK(n == 0 && test_ms() - start < test_late_ms());
-    start = test_ms();
+    CHECK_TIME(w, 0);
+    CHECK(n == 0);
+    w = test_watch_begin();
     CHECK_STATUS(virtsock_stream_recv(s[0], &b, 1, &n, 100, &e), VIRTSOCK_E_TIMEOUT, e);
-    CHECK(test_ms() - start >= 100 && test_ms() - start < 100 + test_late_ms());
-    start = test_ms();
+    CHECK_TIME(w, 100);
+    w = test_watch_begin();
     CHECK_STATUS(virtsock_stream_close(s[0], 100, &e), VIRTSOCK_E_TIMEOUT, e);
-    CHECK(test_ms() - start >= 100 && test_ms() - start < 100 + test_late_ms());
+    CHECK_TIME(w, 100);
     flooding = false;
     pthread_join(t, NULL);
     free_pair(s);
@@ -613,22 +622,23 @@ static void *receive_for_ever(void *v)
 
 TEST(a_shutdown_ends_a_recv_of_another_thread)
 {
-    virtsock_stream *s[2];
-    virtsock_error   e = { 0 };
-    pthread_t        t[2];
-    void            *status;
-    int64_t          start;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    struct test_call  calls[2];
+    struct test_watch ending;
 
     STREAMS();
     half_framed_pair(s, true, NULL);
     for (int i = 0; i < 2; i++)
-        CHECK(pthread_create(&t[i], NULL, receive_for_ever, s[0]) == 0);
-    test_nap_ms(50);
-    start = test_ms();
-    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_RECV, &e), e);
+        test_call_begin(&calls[i], receive_for_ever, s[0]);
     for (int i = 0; i < 2; i++)
-        CHECK(pthread_join(t[i], &status) == 0 && (intptr_t)status == VIRTSOCK_E_EOF);
-    CHECK(test_ms() - start < 100 + test_late_ms());
+        test_call_waits(&calls[i]);
+    ending = test_watch_begin();
+    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_RECV, &e), e);
+    test_watch_end(&ending);
+    for (int i = 0; i < 2; i++)
+        CHECK((intptr_t)test_call_end(&calls[i]) == VIRTSOCK_E_EOF);
+    CHECK(test_wake_us(calls, 2, &ending) < test_late_ms() * 1000);
     free_pair(s);
 }
 
@@ -650,7 +660,7 @@ static void *send_marks(void *v)
 
     memset(data, sender->mark, sizeof data);
     for (int i = 0; i < EACH; i++)
-        CHECK_OK(virtsock_stream_send_all(sender->s, data, SIZE_OF(i), &n, i % 2 == 0 ? -1 : 5000, &e), e);
+        CHECK_OK(virtsock_stream_send_all(sender->s, data, SIZE_OF(i), &n, i % 2 == 0 ? -1 : TEST_PATIENT_MS, &e), e);
     return NULL;
 }
 
@@ -738,7 +748,7 @@ TEST(addresses_say_framed)
     CHECK_OK(virtsock_listener_address(l, &b, &e), e);
     CHECK(virtsock_address_equal(a, b));
     CHECK_OK(virtsock_connect(&s[0], b, NULL, &e), e);
-    CHECK_OK(virtsock_accept(&s[1], l, 5000, &e), e);
+    CHECK_OK(virtsock_accept(&s[1], l, TEST_PATIENT_MS, &e), e);
     virtsock_address_free(b);
     CHECK_OK(virtsock_stream_peer(s[0], &b, &e), e);
     CHECK(virtsock_address_equal(a, b));

@@ -338,21 +338,20 @@ static void *send_until_refused(void *argument)
 /* A poll for room is not told of it by Linux: the send looks again each second. */
 TEST(a_send_that_waits_learns_that_nobody_receives)
 {
-    virtsock_stream *s[2];
-    virtsock_error   e = { 0 };
-    pthread_t        thread;
-    int64_t          start;
-    void            *status;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    struct test_call  c;
+    struct test_watch ending;
 
     if (!test_is_unix() && !test_is_vsock())
         SKIP("TCP does not tell its peer of it");
     test_pair(s, NULL);
-    CHECK(pthread_create(&thread, NULL, send_until_refused, s[0]) == 0);
-    test_nap_ms(200);
-    start = test_ms();
+    test_call_begin(&c, send_until_refused, s[0]);
+    test_call_waits(&c);
+    ending = test_watch_begin();
     CHECK_OK(virtsock_stream_shutdown(s[1], VIRTSOCK_SHUT_RECV, &e), e);
-    CHECK(pthread_join(thread, &status) == 0);
-    CHECK((intptr_t)status == VIRTSOCK_E_RESET && test_ms() - start < 1500 + test_late_ms());
+    test_watch_end(&ending);
+    CHECK((intptr_t)test_call_end(&c) == VIRTSOCK_E_RESET && test_wake_us(&c, 1, &ending) < (1500 + test_late_ms()) * 1000);
     virtsock_stream_free(s[0]);
     virtsock_stream_free(s[1]);
 }

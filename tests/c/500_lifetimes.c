@@ -98,8 +98,7 @@ TEST(a_child_frees_its_copies_alone)
     virtsock_listener *l;
     virtsock_stream   *s, *t, *under_way;
     virtsock_error     e = { 0 };
-    pthread_t          reader;
-    void              *status;
+    struct test_call   reader;
     size_t             n;
     char               b[4];
     pid_t              pid;
@@ -109,8 +108,8 @@ TEST(a_child_frees_its_copies_alone)
     CHECK_OK(virtsock_connect(&s, a, o, &e), e);
     CHECK_OK(virtsock_accept(&t, l, 1000, &e), e);
     CHECK_OK(virtsock_connect_start(&under_way, a, o, &e), e);
-    CHECK(pthread_create(&reader, NULL, recv_once, s) == 0);
-    test_nap_ms(50);
+    test_call_begin(&reader, recv_once, s);
+    test_call_waits(&reader);
     if ((pid = fork()) == 0) {
         virtsock_stream_free(s);
         virtsock_stream_free(t);
@@ -120,8 +119,7 @@ TEST(a_child_frees_its_copies_alone)
     }
     check_child(pid);
     CHECK_OK(virtsock_stream_send(t, "x", 1, &n, -1, &e), e);
-    pthread_join(reader, &status);
-    CHECK((intptr_t)status == VIRTSOCK_OK);
+    CHECK((intptr_t)test_call_end(&reader) == VIRTSOCK_OK);
     CHECK_OK(virtsock_stream_send(s, "y", 1, &n, -1, &e), e);
     CHECK_OK(virtsock_stream_recv(t, b, 4, &n, 1000, &e), e);
     CHECK_OK(virtsock_stream_connect(under_way, 1000, &e), e);  /* the listener, and its name, are still there */

@@ -136,16 +136,14 @@ TEST(one_thread_drives)
     virtsock_address *a = test_parse(test_address());
     virtsock_stream  *s;
     virtsock_error    e = { 0 };
-    pthread_t         t;
-    void             *status;
+    struct test_call  driver;
 
     CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, 20000, &e), e);
     CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
-    CHECK(pthread_create(&t, NULL, drive, s) == 0);
-    test_nap_ms(100);
+    test_call_begin(&driver, drive, s);
+    test_call_waits(&driver);
     CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_IN_USE, e);
-    pthread_join(t, &status);
-    CHECK((intptr_t)status == VIRTSOCK_E_AGAIN);
+    CHECK((intptr_t)test_call_end(&driver) == VIRTSOCK_E_AGAIN);
     CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
     virtsock_stream_free(s);
     virtsock_address_free(a);

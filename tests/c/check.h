@@ -71,6 +71,8 @@ static bool         test_skipped;
         return;                                     \
     } while (0)
 
+#include "watch.h"
+
 /* How late a wait may come back: emulated machines are slow. */
 static inline int64_t test_late_ms(void)
 {
@@ -78,6 +80,28 @@ static inline int64_t test_late_ms(void)
 
     return 100 * (scale ? atoi(scale) : 1);
 }
+
+/* Long enough for everything that is to happen. */
+#define TEST_PATIENT_MS 20000
+
+/* What the watch saw took so long at least, and less than so long without what the machine took from it. */
+#define CHECK_WATCH(watch, least_ms, most_ms)                                                                                       \
+    do {                                                                                                                            \
+        if (test_took_us(&(watch)) < (least_ms) * INT64_C(1000) || test_used_us(&(watch)) >= (most_ms) * INT64_C(1000)) {           \
+            printf("FAIL %s: %s:%d: %.3f ms, of which the machine took %.3f: not within %d and %d ms\n", test_now, __FILE__, __LINE__,  \
+                   (double)test_took_us(&(watch)) / 1000, (double)(test_took_us(&(watch)) - test_used_us(&(watch))) / 1000,         \
+                   (int)(least_ms), (int)(most_ms));                                                                                \
+            exit(1);                                                                                                                \
+        }                                                                                                                           \
+    } while (0)
+/* The same, of the call that has just come back. */
+#define CHECK_TOOK(watch, least_ms, most_ms)            \
+    do {                                                \
+        test_watch_end(&(watch));                       \
+        CHECK_WATCH(watch, least_ms, most_ms);          \
+    } while (0)
+/* It waited for ms: never less, and not much more. */
+#define CHECK_TIME(watch, ms) CHECK_TOOK(watch, ms, (ms) + test_late_ms())
 
 /* "unix" (default), "unix-seqpacket", "vsock" or "vsock-seqpacket": over CID 1, in a VM only; "hvsock": within one machine; "tcp". */
 static inline const char *test_transport(void)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tests want of a system, in the words of both: time, naps, threads (POSIX's; mingw-w64 has them), folders, and how many descriptors
- * or handles are open. NO_TEST names a test that a system has no means for, and says why.
+ * What the tests want of a system, in the words of both: time, and who waited for a processor; naps, threads (POSIX's; mingw-w64 has them),
+ * folders, and how many descriptors or handles are open. NO_TEST names a test that a system has no means for, and says why.
  */
 #ifndef OS_H
 #define OS_H
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -43,6 +44,23 @@ static inline void test_nap_us(int64_t us)
         Sleep((DWORD)(us / 1000));
     while (test_us() < until)
         SwitchToThread();
+}
+
+/* Nobody counts it here. */
+static inline int64_t test_delay_us(void) { return -1; }
+static inline int64_t test_steal_us(void) { return -1; }
+
+static inline long test_thread(void)
+{
+    return (long)GetCurrentThreadId();
+}
+
+/* Nor tells what another thread does: it has had the time to wait. */
+static inline bool test_runs(long thread)
+{
+    (void)thread;
+    Sleep(50);
+    return false;
 }
 
 static inline int test_open_descriptors(void)
@@ -151,6 +169,62 @@ static inline void test_nap_us(int64_t us)
     struct timespec t = { (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
 
     nanosleep(&t, NULL);
+}
+
+/* The beginning of a file of Linux's /proc; false: there is none. */
+static inline bool test_proc(const char *path, char *text, size_t cap)
+{
+    int     fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, cap - 1) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+/* How long this thread was ready to run and had no processor. -1: nobody counts it. */
+static inline int64_t test_delay_us(void)
+{
+    char    text[100];
+    int64_t ns, turns;
+
+    return test_proc("/proc/thread-self/schedstat", text, sizeof text) && sscanf(text, "%*u %" SCNd64 " %" SCNd64, &ns, &turns) == 2
+           && turns > 0 ? ns / 1000 : -1;
+}
+
+/* How long the processors of this machine were ready to run and its host had none for them. */
+static inline int64_t test_steal_us(void)
+{
+    char    text[200];
+    int64_t ticks;
+
+    return test_proc("/proc/stat", text, sizeof text) && sscanf(text, "cpu %*u %*u %*u %*u %*u %*u %*u %" SCNd64, &ticks) == 1
+           ? ticks * 1000000 / sysconf(_SC_CLK_TCK) : -1;
+}
+
+/* The system's number of this thread; -1: not known. */
+static inline long test_thread(void)
+{
+    char    text[64];
+    ssize_t n = readlink("/proc/thread-self", text, sizeof text - 1);
+
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0 ? atol(strrchr(text, '/') + 1) : -1;
+}
+
+/* It is there, and does not sleep. Where nobody tells, it has had the time to. */
+static inline bool test_runs(long thread)
+{
+    char        path[64], text[200];
+    const char *name_end;
+
+    if (thread < 0) {
+        test_nap_us(50000);
+        return false;
+    }
+    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", thread);
+    return test_proc(path, text, sizeof text) && (name_end = strrchr(text, ')')) != NULL && strncmp(name_end, ") S", 3) != 0;
 }
 
 static inline bool test_is_open(virtsock_fd fd)

@@ -162,14 +162,14 @@ void racy_write(void)
 
 static void check_recv_fails(virtsock_stream *s, int ms, virtsock_status want)
 {
-    virtsock_error e = { 0 };
-    int64_t        began = now_us();
-    size_t         n = 7;
-    char           b[16];
+    virtsock_error    e = { 0 };
+    struct test_watch w = test_watch_begin();
+    size_t            n = 7;
+    char              b[16];
 
     CHECK_STATUS(virtsock_stream_recv(s, b, sizeof b, &n, ms, &e), want, e);
+    CHECK_TIME(w, ms);
     CHECK(n == 0);
-    CHECK_TIME(began, ms);
 }
 
 /* No byte goes, within the time; what still goes is counted. The kernel may find room once more in what was full. */
@@ -178,19 +178,19 @@ static void check_send_fails(virtsock_stream *s, int ms, virtsock_status want, u
     static const char b[4096];
     virtsock_error    e = { 0 };
     virtsock_status   status;
-    int64_t           began;
+    struct test_watch w = { 0 };
     size_t            n;
 
     for (int tries = 0; tries < 1000; tries++) {
-        began = now_us();
+        w = test_watch_begin();
         status = virtsock_stream_send(s, b, sizeof b, &n, ms, &e);
         *sent += n;
         if (status != VIRTSOCK_OK)
             break;
     }
+    CHECK_TIME(w, ms);
     CHECK_STATUS(status, want, e);
     CHECK(n == 0);
-    CHECK_TIME(began, ms);
 }
 
 /* The reading end has timed out; the writing end does not care, and data that comes later is read. */
@@ -242,7 +242,7 @@ struct waiting {
     virtsock_stream *s;
     virtsock_status  status;
     uint64_t         moved;
-    pthread_t        thread;
+    struct test_call call;
 };
 
 static void *receive_for_ever(void *waiting)
@@ -277,12 +277,12 @@ void present_timeout(void)
 
     make_pair(s, NULL);
     w.s = s[0];
-    start(&w.thread, receive_for_ever, &w);
-    nap_us(50000);
+    test_call_begin(&w.call, receive_for_ever, &w);
+    test_call_waits(&w.call);
     check_recv_fails(s[0], 100, VIRTSOCK_E_TIMEOUT);
     check_recv_fails(s[0], 0, VIRTSOCK_E_AGAIN);
     put(s[1], "x", 1);
-    end(w.thread);
+    test_call_end(&w.call);
     CHECK(w.status == VIRTSOCK_OK && w.moved == 1);
     free_pair(s);
 }
@@ -304,9 +304,9 @@ void future_timeout(void)
     make_pair(s, NULL);
     w.s = s[0];
     w.moved = fill(s[0]);
-    start(&w.thread, send_in_time, &w);
+    test_call_begin(&w.call, send_in_time, &w);
     check_recv_fails(s[0], 100, VIRTSOCK_E_TIMEOUT);
-    end(w.thread);
+    test_call_end(&w.call);
     drain(s[1], w.moved);
     check_echo(s[0], s[1]);
     check_echo(s[1], s[0]);
@@ -315,20 +315,23 @@ void future_timeout(void)
 
 void close_timeout(void)
 {
-    virtsock_stream *s[2];
-    struct waiting   receiver = { 0 }, sender = { 0 };
-    int64_t          began;
+    virtsock_stream  *s[2];
+    struct waiting    receiver = { 0 }, sender = { 0 };
+    struct test_call  calls[2];
+    struct test_watch closing;
 
     make_pair(s, NULL);
     receiver.s = sender.s = s[0];
-    start(&receiver.thread, receive_for_ever, &receiver);
-    start(&sender.thread, send_for_ever, &sender);
-    nap_us(100000);
-    began = now_us();
+    test_call_begin(&calls[0], receive_for_ever, &receiver);
+    test_call_begin(&calls[1], send_for_ever, &sender);
+    for (int i = 0; i < 2; i++)
+        test_call_waits(&calls[i]);
+    closing = test_watch_begin();
     CHECK(virtsock_stream_close(s[0], 0, NULL) == VIRTSOCK_OK);
-    end(receiver.thread);
-    end(sender.thread);
-    CHECK_TIME(began, 0);
+    test_watch_end(&closing);
+    for (int i = 0; i < 2; i++)
+        test_call_end(&calls[i]);
+    CHECK(test_wake_us(calls, 2, &closing) < late_ms() * 1000);
     CHECK_STATUS(receiver.status, VIRTSOCK_E_CANCELLED, (virtsock_error){ .message = "of the receiver" });
     CHECK_STATUS(sender.status, VIRTSOCK_E_CANCELLED, (virtsock_error){ .message = "of the sender" });
     free_pair(s);

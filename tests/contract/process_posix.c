@@ -33,19 +33,19 @@ static void storm(bool on, int flags)
 
 static void data_in_storm(void)
 {
-    virtsock_stream *s[2];
-    virtsock_error   e = { 0 };
-    int64_t          began;
-    char             b[4];
-    size_t           n;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    struct test_watch w;
+    char              b[4];
+    size_t            n;
 
     make_pair(s, NULL);
     for (int i = 0; i < 2; i++) {
         struct flow out = { .s = s[i], .n = (uint64_t)i, .total = 1 << 20, .piece = 4096 }, in = { .s = s[1 - i] };
 
-        began = now_us();
+        w = test_watch_begin();
         CHECK_STATUS(virtsock_stream_recv(s[i], b, sizeof b, &n, 100, &e), i == 0 ? VIRTSOCK_E_TIMEOUT : VIRTSOCK_E_EOF, e);
-        CHECK_TIME(began, i == 0 ? 100 : 0);
+        CHECK_TIME(w, i == 0 ? 100 : 0);
         start(&out.thread, flow_out, &out);
         flow_in(&in);
         end(out.thread);
@@ -61,15 +61,15 @@ static void connections_in_storm(void)
     virtsock_listener *l;
     virtsock_stream   *s[2];
     virtsock_error     e = { 0 };
-    int64_t            began;
+    struct test_watch  w;
 
     listen_fresh(&l, &a, NULL);
-    began = now_us();
+    w = test_watch_begin();
     CHECK_STATUS(virtsock_accept(&s[1], l, 100, &e), VIRTSOCK_E_TIMEOUT, e);
-    CHECK_TIME(began, 100);
-    began = now_us();
+    CHECK_TIME(w, 100);
+    w = test_watch_begin();
     CHECK_STATUS(virtsock_connect(&s[0], nobody, o, &e), VIRTSOCK_E_TIMEOUT, e);
-    CHECK_TIME(began, 100);
+    CHECK_TIME(w, 100);
     for (int i = 0; i < 100; i++) {
         connect_pair(s, l, a);
         check_echo(s[0], s[1]);
@@ -151,7 +151,7 @@ void interruptible(void)
 
 struct reader {
     virtsock_stream *s;
-    pthread_t        thread;
+    struct test_call call;
 };
 
 static void *read_word(void *reader)
@@ -179,8 +179,8 @@ void fork_with_handles(void)
     if (!lone)
         listen_fresh(&l, &a, o);
     r.s = s[0];
-    start(&r.thread, read_word, &r);
-    nap_us(50000);
+    test_call_begin(&r.call, read_word, &r);
+    test_call_waits(&r.call);
     if ((pid = fork_peer()) == 0) {
         free_pair(s);
         virtsock_listener_free(l);
@@ -188,7 +188,7 @@ void fork_with_handles(void)
     }
     check_peer(pid);
     put(s[1], "word!", 5);
-    end(r.thread);
+    test_call_end(&r.call);
     check_echo(s[0], s[1]);
     if (!lone) {                                                /* the listener, and what it is called, are still there */
         connect_pair(t, l, a);
@@ -253,23 +253,23 @@ static void kill_peer(pid_t pid)
 
 void peer_killed(void)
 {
-    virtsock_stream *s[2];
-    virtsock_error   e = { 0 };
-    virtsock_status  status;
-    int64_t          began;
-    char             b[8192];
-    size_t           n;
-    pid_t            pid;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    virtsock_status   status;
+    struct test_watch w;
+    char              b[8192];
+    size_t            n;
+    pid_t             pid;
 
     make_pair(s, NULL);                                         /* while it sends */
     pid = peer_of(s, send_for_ever);
     drain(s[0], 10 * 8192);
     kill_peer(pid);
-    began = now_us();
+    w = test_watch_begin();
     while ((status = virtsock_stream_recv(s[0], b, sizeof b, &n, patient_ms(), &e)) == VIRTSOCK_OK) {
     }
     CHECK(status == VIRTSOCK_E_EOF || status == VIRTSOCK_E_RESET);
-    CHECK(now_us() - began < 10 * late_ms() * 1000);
+    CHECK_TOOK(w, 0, 10 * late_ms());
     virtsock_stream_free(s[0]);
 
     make_pair(s, NULL);                                         /* while it receives */
@@ -277,12 +277,12 @@ void peer_killed(void)
     for (int i = 0; i < 5; i++)
         put(s[0], b, sizeof b);
     kill_peer(pid);
-    began = now_us();
+    w = test_watch_begin();
     do
         status = virtsock_stream_send(s[0], b, sizeof b, &n, patient_ms(), &e);
     while (status == VIRTSOCK_OK);
     CHECK_STATUS(status, VIRTSOCK_E_RESET, e);
-    CHECK(now_us() - began < 10 * late_ms() * 1000);
+    CHECK_TOOK(w, 0, 10 * late_ms());
     virtsock_stream_free(s[0]);
 }
 

@@ -8,8 +8,6 @@
 #include "run.h"
 #include "suite.h"
 
-#include "../c/os.h"
-
 static bool      skipped;
 _Atomic intptr_t *run_seen;
 

@@ -88,10 +88,10 @@ void run_begin(const char **address, void (*here)(const struct behaviour *))
 /* What the behaviour's process says, until it has ended (true) or its time has (false). */
 static bool listen_to(int fd, int limit_s, char *text, size_t cap)
 {
-    int64_t until = now_us() + (int64_t)limit_s * 1000000, left;
+    int64_t until = test_us() + (int64_t)limit_s * 1000000, left;
     size_t  at = 0;
 
-    while ((left = until - now_us()) > 0) {
+    while ((left = until - test_us()) > 0) {
         struct pollfd p = { fd, POLLIN, 0 };
         ssize_t       n;
 

@@ -160,17 +160,21 @@ bool  free_zeros(char *data, uint64_t size);
     } while (0)
 #define CHECK_OK(call, error) CHECK_STATUS(call, VIRTSOCK_OK, error)
 
-/* The call since `start` waited for ms: never less, and not much more. */
-#define CHECK_TIME(start, ms)                                                                                           \
-    do {                                                                                                                \
-        int64_t took_ = now_us() - (start);                                                                             \
-        if (took_ < (ms) * INT64_C(1000) || took_ >= ((ms) + late_ms()) * INT64_C(1000))                                \
-            fail_at(WHERE, "a wait of %d ms took %.3f ms", (int)(ms), (double)took_ / 1000);                            \
+#include "../c/watch.h"
+
+/* The call since the watch began took so long at least, and less than so long without what the machine took from it. */
+#define CHECK_TOOK(watch, least_ms, most_ms)                                                                                    \
+    do {                                                                                                                        \
+        test_watch_end(&(watch));                                                                                               \
+        if (test_took_us(&(watch)) < (least_ms) * INT64_C(1000) || test_used_us(&(watch)) >= (most_ms) * INT64_C(1000))         \
+            fail_at(WHERE, "%.3f ms, of which the machine took %.3f: not within %d and %d ms", (double)test_took_us(&(watch)) / 1000,  \
+                    (double)(test_took_us(&(watch)) - test_used_us(&(watch))) / 1000, (int)(least_ms), (int)(most_ms));         \
     } while (0)
+/* It waited for ms: never less, and not much more. */
+#define CHECK_TIME(watch, ms) CHECK_TOOK(watch, ms, (ms) + late_ms())
 
 /* --- Tools (tools.c) ---------------------------------------------------------------------------------------------------- */
 
-int64_t now_us(void);
 void    nap_us(int64_t us);
 int64_t late_ms(void);                  /* how late a wait may end: 100 ms, --slow times */
 int     patient_ms(void);               /* a time that is long enough for everything that is to happen */

@@ -11,14 +11,6 @@
 
 #define PIECE_MAX 65536
 
-int64_t now_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 void nap_us(int64_t us)
 {
     struct timespec t = { (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
