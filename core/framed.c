@@ -323,18 +323,18 @@ static int64_t drain(void *stream, int64_t until)
     return (told || ended) && n < 0 && vs_os_cause(&why, "close", s->scheme, (int)-n) == VIRTSOCK_E_RESET ? 0 : n;
 }
 
-virtsock_status vs_framed_end(virtsock_stream *s, bool lingers, struct vs_cause *why)
+virtsock_status vs_framed_end(virtsock_stream *s, int64_t until, struct vs_cause *why)
 {
     struct vs_framed *f = s->framed;
     virtsock_status   status;
 
-    if (!lingers) {
+    if (until == 0) {
         if (is(f, HEARD(VS_FRAME_CLOSE)) && !vs_handle_is_foreign(&s->handle))
             say_close(s);
         return VIRTSOCK_OK;
     }
     if (f->owed > 0)
         return vs_because(why, VIRTSOCK_E_RESET, "a send has left its frame unfinished, so the peer cannot be told of the end");
-    status = vs_handle_linger(&s->handle, drain, s, why);
+    status = vs_handle_linger(&s->handle, until, drain, s, why);
     return status == VIRTSOCK_OK && f->bad ? vs_because(why, VIRTSOCK_E_PROTOCOL, NO_FRAME) : status;
 }

@@ -49,7 +49,7 @@ virtsock_status vs_framed_send(virtsock_stream *s, const virtsock_slice *slices,
 virtsock_status vs_framed_recv(virtsock_stream *s, void *buf, size_t cap, int64_t deadline, size_t *done, struct vs_cause *why);
 /* TIMEOUT: there was no room for the frame, or a frame that a send has begun is not finished. */
 virtsock_status vs_framed_shutdown(virtsock_stream *s, int how, struct vs_cause *why);
-/* The last call, by the closer, with nobody inside: says Close and waits for the peer's; or says only what it still owes. */
-virtsock_status vs_framed_end(virtsock_stream *s, bool lingers, struct vs_cause *why);
+/* The last call, by the closer, with nobody inside: says Close and waits for the peer's, until then; or (0) says only what it still owes. */
+virtsock_status vs_framed_end(virtsock_stream *s, int64_t until, struct vs_cause *why);
 
 #endif

@@ -194,10 +194,11 @@ bool vs_handle_close(struct vs_handle *h, int64_t linger_until, bool *alone)
 }
 
 /* In slices, because a second close may shorten the time, and must not touch a wake that the first is about to close. */
-virtsock_status vs_handle_linger(struct vs_handle *h, int64_t (*drain)(void *stream, int64_t until), void *stream, struct vs_cause *why)
+virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*drain)(void *stream, int64_t until), void *stream,
+                                 struct vs_cause *why)
 {
     virtsock_fd fd = vs_handle_fd(h);
-    int64_t     mine = atomic_load(&h->linger_until), until, now;
+    int64_t     until, now;
     int         code;
 
     while ((until = atomic_load(&h->linger_until)) > (now = vs_now_ms())) {
@@ -215,8 +216,8 @@ virtsock_status vs_handle_linger(struct vs_handle *h, int64_t (*drain)(void *str
         default:             break;
         }
     }
-    return until < mine ? vs_because(why, VIRTSOCK_E_CANCELLED, "another close cut the wait for the peer's end short")
-                        : vs_because(why, VIRTSOCK_E_TIMEOUT, "the peer did not end in time");
+    return until < own ? vs_because(why, VIRTSOCK_E_CANCELLED, "another close cut the wait for the peer's end short")
+                       : vs_because(why, VIRTSOCK_E_TIMEOUT, "the peer did not end in time");
 }
 
 void vs_handle_closed(struct vs_handle *h)

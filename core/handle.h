@@ -75,9 +75,10 @@ bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint32_t bits);
 /* Begins a close. True: this caller is the one that ends it, with vs_handle_closed; nobody is inside any more. False: somebody else did,
  * and is through. *alone: nobody had been inside. In a child of the maker nobody is waited for or woken. */
 bool vs_handle_close(struct vs_handle *h, int64_t linger_until, bool *alone);
-/* Waits for the peer's end while nobody is inside, until the earliest deadline of all closers. drain takes what came, as vs_recv: bytes, 0 at
- * the end, or minus the code. */
-virtsock_status vs_handle_linger(struct vs_handle *h, int64_t (*drain)(void *stream, int64_t until), void *stream, struct vs_cause *why);
+/* Waits for the peer's end while nobody is inside, until the earliest deadline of all closers: TIMEOUT if that is `own`, this closer's, else
+ * CANCELLED. drain takes what came, as vs_recv: bytes, 0 at the end, or minus the code. */
+virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*drain)(void *stream, int64_t until), void *stream,
+                                 struct vs_cause *why);
 void vs_handle_closed(struct vs_handle *h);
 /* Leaves vs_handle_close: its last word, in both cases. */
 void vs_handle_leave_close(struct vs_handle *h);

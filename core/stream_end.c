@@ -63,33 +63,35 @@ static int64_t drain(void *stream, int64_t until)
     return vs_recv(vs_handle_fd(&s->handle), scrap, sizeof scrap, until);
 }
 
-/* The peer's end, if it was to be waited for. */
-static virtsock_status linger(virtsock_stream *s, int linger_ms, bool alone, struct vs_cause *why)
+/* The peer's end, if it was to be waited for: until then; 0: not at all. */
+static virtsock_status linger(virtsock_stream *s, int64_t until, bool alone, struct vs_cause *why)
 {
     if (vs_handle_fd(&s->handle) < 0)
         return VIRTSOCK_OK;
     if (s->framed != NULL && alone)
-        return vs_framed_end(s, linger_ms > 0, why);
-    if (linger_ms <= 0)
+        return vs_framed_end(s, until, why);
+    if (until == 0)
         return VIRTSOCK_OK;
     if (!alone)
         return vs_because(why, VIRTSOCK_E_CANCELLED, "a call was inside: the peer's end was not waited for");
     vs_shutdown(vs_handle_fd(&s->handle), VIRTSOCK_SHUT_SEND);
-    return vs_handle_linger(&s->handle, drain, s, why);
+    return vs_handle_linger(&s->handle, until, drain, s, why);
 }
 
 virtsock_status virtsock_stream_close(virtsock_stream *s, int linger_ms, virtsock_error *err)
 {
     virtsock_status status = VIRTSOCK_OK;
     struct vs_cause why;
+    int64_t         until;
     bool            alone;
 
     if (s == NULL)
         return no_stream("close", err);
     if (linger_ms < 0)
         linger_ms = s->linger_ms >= 0 ? s->linger_ms : s->family == VS_FAMILY_HYPERV ? LINGER_HYPERV : 0;
-    if (vs_handle_close(&s->handle, vs_deadline(linger_ms), &alone)) {
-        if ((status = linger(s, linger_ms, alone, &why)) != VIRTSOCK_OK)
+    until = vs_deadline(linger_ms);
+    if (vs_handle_close(&s->handle, until, &alone)) {
+        if ((status = linger(s, until, alone, &why)) != VIRTSOCK_OK)
             vs_fail(err, "close", s->about, &why);
         vs_connecting_free(s->connecting);
         s->connecting = NULL;
