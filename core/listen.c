@@ -40,10 +40,12 @@ static const char *unchecked_rule(const virtsock_options *options, uint32_t can)
     return NULL;
 }
 
-/* A listener around what was bound: the handle owns the descriptor from here on. NULL, with *why: nothing was taken. */
+/* A listener around what was bound: the handle owns the descriptor from here on. NULL, with *why: nothing was taken,
+ * and what others share is as it was. */
 static virtsock_listener *listener_new(const struct vs_bound *bound, const virtsock_address *address, const virtsock_options *options,
                                        struct vs_cause *why)
 {
+    const bool         adopts = address == NULL || address->scheme == VIRTSOCK_SCHEME_FD;
     virtsock_listener *l = calloc(1, sizeof *l);
     const char        *unchecked;
     int                code;
@@ -57,16 +59,19 @@ static virtsock_listener *listener_new(const struct vs_bound *bound, const virts
         l->options = *options;
     l->bound = *bound;
     code = vs_socket_kind(bound->fd, &l->kind);
-    l->scheme = address != NULL && address->scheme != VIRTSOCK_SCHEME_FD ? address->scheme : vs_scheme_of(l->kind.family);
-    if (code != 0)
+    l->scheme = adopts ? vs_scheme_of(l->kind.family) : address->scheme;
+    if (code != 0) {
         vs_os_cause(why, "listen", VIRTSOCK_SCHEME_NONE, code);
-    else if ((l->transport = vs_transport_of(l->scheme, why)) != NULL) {
-        if ((unchecked = unchecked_rule(options, l->transport->rules)) == NULL) {
-            vs_handle_init(&l->handle, vs_option(options, VIRTSOCK_OPTION_INTERRUPTIBLE, 0) != 0);
-            vs_handle_publish(&l->handle, bound->fd, VS_OPEN);
-            return l;
-        }
+    } else if ((l->transport = vs_transport_of(l->scheme, why)) == NULL) {
+        /* *why says it */
+    } else if ((unchecked = unchecked_rule(options, l->transport->rules)) != NULL) {
         vs_because(why, VIRTSOCK_E_UNSUPPORTED, unchecked);
+    } else if (adopts && (code = vs_set_blocking(bound->fd, false)) != 0) {
+        vs_os_cause(why, "adopt", VIRTSOCK_SCHEME_FD, code);
+    } else {
+        vs_handle_init(&l->handle, vs_option(options, VIRTSOCK_OPTION_INTERRUPTIBLE, 0) != 0);
+        vs_handle_publish(&l->handle, bound->fd, VS_OPEN);
+        return l;
     }
     virtsock_address_free(l->address);
     free(l);
@@ -124,19 +129,13 @@ virtsock_status virtsock_listener_from_fd(virtsock_listener **out, virtsock_fd f
     struct vs_bound       bound = { .fd = fd };
     struct vs_socket_kind kind;
     struct vs_cause       why;
-    int                   code;
 
     if (out == NULL)
         return vs_refuse(err, "adopt", NULL, VIRTSOCK_E_INVALID, "no place for the listener");
     *out = NULL;
-    if (vs_adoptable(fd, true, &kind, &why) != VIRTSOCK_OK || (*out = listener_new(&bound, NULL, options, &why)) == NULL)
-        return vs_fail(err, "adopt", NULL, &why);
-    if ((code = vs_set_blocking(fd, false)) == 0)
+    if (vs_adoptable(fd, true, &kind, &why) == VIRTSOCK_OK
+        && (*out = listener_new(&bound, NULL, options, &why)) != NULL)
         return VIRTSOCK_OK;
-    vs_handle_detach(&(*out)->handle, &fd);
-    virtsock_listener_free(*out);
-    *out = NULL;
-    vs_os_cause(&why, "adopt", VIRTSOCK_SCHEME_FD, code);
     return vs_fail(err, "adopt", NULL, &why);
 }
 

@@ -47,16 +47,9 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
 
 static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
 {
-    virtsock_status status = check(address, true, why);
-    int             code;
-
     (void)options;
-    if (status != VIRTSOCK_OK)
-        return status;
-    if ((code = vs_set_blocking(address->fd, false)) != 0)
-        return vs_os_cause(why, "adopt", VIRTSOCK_SCHEME_FD, code);
     out->fd = address->fd;
-    return VIRTSOCK_OK;
+    return check(address, true, why);
 }
 
 const struct vs_transport vs_fd = {

@@ -59,7 +59,7 @@ struct vs_transport {
      * and fd is whatever it was (the edge closes it). */
     virtsock_status (*connect)(struct vs_attempt *attempt, struct vs_cause *why);
 
-    /* Binds and listens; fd is non-blocking. On failure nothing is left behind. */
+    /* Binds and listens; fd is non-blocking, but an adopted one as it was. On failure nothing is left behind. */
     virtsock_status (*listen)(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why);
 
     /* Takes away what listen made besides the socket. NULL: nothing. */
