@@ -191,6 +191,78 @@ TEST(wait_ends_with_the_last_cause)
     virtsock_options_free(o);
 }
 
+/* Steps until the next attempt has failed: the pause after it that is told. What passed meanwhile is off it, so *most is
+ * what it may have been. */
+static int pause_after_an_attempt(virtsock_stream *s, int *most)
+{
+    virtsock_error e = { 0 };
+    int64_t        before, attempts, start;
+    int            told;
+
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_ATTEMPTS, &before, &e), e);
+    for (;; test_nap_ms(1)) {
+        start = test_ms();
+        CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+        virtsock_stream_wants(s, NULL, NULL, &told);
+        CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_ATTEMPTS, &attempts, &e), e);
+        if (attempts > before)
+            break;
+    }
+    *most = told + (int)(test_ms() - start) + 1;
+    return told;
+}
+
+TEST(pauses_double_up_to_a_limit)
+{
+    static const int  limits[] = { 32, 64, 128, 128 };
+    virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 60000);
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+
+    if (test_is_unix()) {                                       /* an attempt fails at once there */
+        a = test_parse(test_address());
+        CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BACKOFF_FIRST, 32, &e), e);
+        CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BACKOFF_MAX, 128, &e), e);
+        CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+        for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+            int most, told = pause_after_an_attempt(s, &most);
+
+            CHECK(told <= limits[i] && most >= limits[i] / 2);
+        }
+        virtsock_stream_free(s);
+        virtsock_address_free(a);
+    }
+    virtsock_options_free(o);
+}
+
+/* By half at most, so that clients of one server do not come back together. */
+TEST(pauses_are_shortened_at_random)
+{
+    virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 60000);
+    virtsock_address *a;
+    virtsock_error    e = { 0 };
+    int               shortest = 1000;
+
+    if (test_is_unix()) {
+        a = test_parse(test_address());
+        CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BACKOFF_FIRST, 1000, &e), e);
+        for (int i = 0; i < 50; i++) {
+            virtsock_stream *s;
+            int              most, told;
+
+            CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+            told = pause_after_an_attempt(s, &most);
+            CHECK(told <= 1000 && most >= 500);
+            shortest = told < shortest ? told : shortest;
+            virtsock_stream_free(s);
+        }
+        CHECK(shortest < 900);
+        virtsock_address_free(a);
+    }
+    virtsock_options_free(o);
+}
+
 /* Driven by a poll loop, as a foreign event loop does it. */
 static virtsock_status drive(virtsock_stream *s, int64_t until, virtsock_error *e)
 {
@@ -457,6 +529,7 @@ NO_TEST(directories_that_will_not_do, NO_UNIX)
 
 #else
 
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -761,11 +834,84 @@ TEST(a_crowd_of_refused_clients_does_not_hold_accept)
 
 #ifdef _WIN32
 
+NO_TEST(a_flood_of_refused_clients_moves_no_deadline, NO_UNIX)
+NO_TEST(self_is_the_effective_user, NO_UNIX)
 NO_TEST(out_of_descriptors, "Windows has no limit of handles that a process could set for itself")
 
 #else
 
 #include <sys/resource.h>
+
+/* More of them than can be passed over in the time: some are left. */
+TEST(a_flood_of_refused_clients_moves_no_deadline)
+{
+    if (!test_is_unix())
+        SKIP("clients of UNIX sockets stay in the queue when they leave");
+    virtsock_options  *o = with(VIRTSOCK_OPTION_BACKLOG, 5000), *soon = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 0);
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    int                clients = 0;
+
+    CHECK_OK(virtsock_options_allow(o, "uid=4294967294", &e), e);
+    CHECK_OK(virtsock_listen(&l, a, o, &e), e);
+    while (clients < 4000 && virtsock_connect(&s, a, soon, &e) == VIRTSOCK_OK) {
+        virtsock_stream_free(s);
+        clients++;
+    }
+    if (clients == 4000) {                                      /* the system may allow fewer (net.core.somaxconn) */
+        struct pollfd p = { (int)virtsock_listener_fd(l), POLLIN, 0 };
+
+        CHECK_STATUS(virtsock_accept(&s, l, 1, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(poll(&p, 1, 0) == 1);
+    }
+    CHECK_STATUS(virtsock_accept(&s, l, 2000, &e), VIRTSOCK_E_TIMEOUT, e);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+    virtsock_options_free(soon);
+}
+
+/* One client of that user, for a listener of this one that admits `self`. */
+static virtsock_status self_admits(const virtsock_address *a, virtsock_listener *l, uid_t client, uid_t server)
+{
+    virtsock_stream *s, *t;
+    virtsock_error   e = { 0 };
+    virtsock_status  status;
+
+    CHECK(seteuid(client) == 0);
+    CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+    CHECK(seteuid(0) == 0 && seteuid(server) == 0);
+    status = virtsock_accept(&t, l, 20, &e);
+    CHECK(seteuid(0) == 0);
+    virtsock_stream_free(t);
+    virtsock_stream_free(s);
+    return status;
+}
+
+TEST(self_is_the_effective_user)
+{
+    if (!test_is_unix())
+        SKIP("for UNIX sockets");
+    if (geteuid() != 0)
+        SKIP("needs root, to be two users");
+    virtsock_options  *o = with(VIRTSOCK_OPTION_SOCKET_MODE, 0666);
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+
+    CHECK(chmod(test_directory(), 0711) == 0);
+    CHECK_OK(virtsock_options_allow(o, "self", &e), e);
+    CHECK_OK(virtsock_listen(&l, a, o, &e), e);
+    CHECK(self_admits(a, l, 0, 0) == VIRTSOCK_OK);
+    CHECK(self_admits(a, l, 65534, 65534) == VIRTSOCK_OK);
+    CHECK(self_admits(a, l, 65534, 0) == VIRTSOCK_E_TIMEOUT);
+    CHECK(self_admits(a, l, 0, 65534) == VIRTSOCK_E_TIMEOUT);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
 
 TEST(out_of_descriptors)
 {
@@ -821,6 +967,9 @@ TEST(detach_and_adopt)
 NO_TEST(fd_addresses, "sockets are duplicated in another way: tests/wine adopts them")
 NO_TEST(only_sockets_are_adopted, "adopts what Windows does not have")
 NO_TEST(an_adopted_descriptor_keeps_its_flags, "sockets have no such flags")
+NO_TEST(an_adopted_stream_stays_blocking, "sockets have no such flags")
+NO_TEST(an_adopted_listener_does_not_block, "sockets have no such flags")
+NO_TEST(what_is_not_adopted_stays_as_it_was, "adopts what Windows does not have")
 
 #else
 
@@ -899,6 +1048,102 @@ TEST(an_adopted_descriptor_keeps_its_flags)
     wait(NULL);
     virtsock_stream_free(s);
     close(pair[1]);
+}
+
+/* And what others share stays blocking: a call that may not wait says so itself. */
+TEST(an_adopted_stream_stays_blocking)
+{
+    int              pair[2];
+    virtsock_stream *s;
+    virtsock_error   e = { 0 };
+    virtsock_fd      fd;
+    size_t           n;
+    char             b;
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    CHECK_OK(virtsock_stream_from_fd(&s, pair[0], NULL, &e), e);
+    CHECK(test_blocks(pair[0]));
+    CHECK_STATUS(virtsock_stream_recv(s, &b, 1, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK_STATUS(virtsock_stream_recv(s, &b, 1, &n, 5, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK_OK(virtsock_stream_send(s, "x", 1, &n, 0, &e), e);
+    CHECK(test_blocks(pair[0]));
+    CHECK_OK(virtsock_stream_detach(s, &fd, &e), e);
+    CHECK(fd == pair[0] && test_blocks(pair[0]));
+    virtsock_stream_free(s);
+    close(pair[0]), close(pair[1]);
+}
+
+static int flags_of(int fd)
+{
+    return fcntl(fd, F_GETFL) << 8 | fcntl(fd, F_GETFD);
+}
+
+static int blocking_listener(const virtsock_address *a)
+{
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    int                fd, off = 0;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK((fd = dup((int)virtsock_listener_fd(l))) >= 0 && ioctl(fd, FIONBIO, &off) == 0 && test_blocks(fd));
+    virtsock_listener_free(l);
+    return fd;
+}
+
+/* By its address, and by the function for it. */
+static virtsock_status adopt(virtsock_listener **l, int fd, bool by_address, const virtsock_options *o,
+                             virtsock_error *e)
+{
+    virtsock_address *a;
+    virtsock_status   status;
+    char              text[40];
+
+    if (!by_address)
+        return virtsock_listener_from_fd(l, fd, o, e);
+    snprintf(text, sizeof text, "fd://%d", fd);
+    a = test_parse(text);
+    status = virtsock_listen(l, a, o, e);
+    virtsock_address_free(a);
+    return status;
+}
+
+TEST(an_adopted_listener_does_not_block)
+{
+    virtsock_address *a = test_parse(test_address());
+
+    for (int i = 0; i < 2; i++) {
+        virtsock_listener *l;
+        virtsock_stream   *s;
+        virtsock_error     e = { 0 };
+        int                fd = blocking_listener(a);
+
+        CHECK_OK(adopt(&l, fd, i == 0, NULL, &e), e);
+        CHECK(virtsock_listener_fd(l) == fd && !test_blocks(fd));
+        CHECK_STATUS(virtsock_accept(&s, l, 0, &e), VIRTSOCK_E_AGAIN, e);
+        virtsock_listener_free(l);
+    }
+    virtsock_address_free(a);
+}
+
+/* A rule that sockets of that family cannot keep is found by looking at the socket. */
+TEST(what_is_not_adopted_stays_as_it_was)
+{
+    virtsock_options *o = virtsock_options_new();
+    virtsock_address *a = test_parse(test_address());
+    virtsock_error    e = { 0 };
+
+    CHECK_OK(virtsock_options_allow(o, test_is_vsock() ? "self" : "3", &e), e);
+    for (int i = 0; i < 2; i++) {
+        virtsock_listener *l;
+        int                fd = blocking_listener(a), flags = flags_of(fd);
+
+        CHECK_STATUS(adopt(&l, fd, i == 0, o, &e), VIRTSOCK_E_UNSUPPORTED, e);
+        CHECK(l == NULL && strstr(e.message, "cannot tell") != NULL && flags_of(fd) == flags);
+        CHECK_OK(adopt(&l, fd, i == 0, NULL, &e), e);
+        virtsock_listener_free(l);
+    }
+    virtsock_address_free(a);
+    virtsock_options_free(o);
 }
 
 #endif

@@ -383,6 +383,29 @@ static void *finish_long(void *v)
     return (void *)(intptr_t)virtsock_stream_close(v, 20000, NULL);
 }
 
+/* Whoever else closes: on return it is closed. The peer is told of the end before it is waited for. */
+TEST(a_second_close_returns_when_it_is_closed)
+{
+    for (int round = 0; round < 5; round++) {
+        virtsock_stream *s[2];
+        virtsock_error   e = { 0 };
+        pthread_t        t;
+        void            *status;
+        size_t           n;
+        char             b;
+
+        test_pair(s, NULL);
+        CHECK(pthread_create(&t, NULL, finish_long, s[0]) == 0);
+        CHECK_STATUS(virtsock_stream_recv(s[1], &b, 1, &n, 20000, &e), VIRTSOCK_E_EOF, e);
+        CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+        CHECK(virtsock_stream_fd(s[0]) == -1);
+        pthread_join(t, &status);
+        CHECK((intptr_t)status == VIRTSOCK_E_CANCELLED);
+        virtsock_stream_free(s[0]);
+        virtsock_stream_free(s[1]);
+    }
+}
+
 TEST(a_second_close_shortens_the_linger)
 {
     struct call       c = { 0 };

@@ -28,6 +28,8 @@ static void expect_bytes(virtsock_stream *s, const char *want)
 NO_TEST(mux_answers, NO_UNIX)
 NO_TEST(mux_service_is_asked_for_by_guid, NO_UNIX)
 NO_TEST(mux_silence_ends_at_the_deadline, NO_UNIX)
+NO_TEST(the_wait_ends_an_attempt_that_hangs, NO_UNIX)
+NO_TEST(the_last_cause_is_the_peer_s, NO_UNIX)
 NO_TEST(mux_handshake_is_woken_by_close, NO_UNIX)
 NO_TEST(mux_refusals_are_waited_through, NO_UNIX)
 NO_TEST(listeners_of_multiplexers, NO_UNIX)
@@ -235,6 +237,67 @@ TEST(mux_silence_ends_at_the_deadline)
     CHECK(fd >= 0 && events == VIRTSOCK_WANT_RECV && ms > 4000 && ms <= 5000);
     virtsock_stream_free(s);
     virtsock_address_free(a);
+    mux_end(&m);
+}
+
+/* However long an attempt may take: the whole of them has WAIT. */
+TEST(the_wait_ends_an_attempt_that_hangs)
+{
+    static const struct script script = { "CONNECT 52\n", .says = NULL };
+    static const int64_t       timeouts[] = { 0, 60000, -1 };          /* 0: not set */
+
+    ONCE();
+    for (size_t i = 0; i < 3; i++) {
+        virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 150);
+        struct mux        m;
+        virtsock_address *a;
+        virtsock_stream  *s;
+        virtsock_error    e = { 0 };
+        int64_t           start = test_ms();
+        int               ms;
+
+        if (timeouts[i] != 0)
+            CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_CONNECT_TIMEOUT, timeouts[i], &e), e);
+        mux_start(&m, &script, "mux");
+        CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, m.path, 52, &e), e);
+        CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+        CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+        virtsock_stream_wants(s, NULL, NULL, &ms);
+        CHECK(ms >= 0 && ms <= 151);
+        CHECK_STATUS(virtsock_stream_connect(s, 20000, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(test_ms() - start >= 150 && e.attempts == 1 && e.os_code == 0);
+        CHECK(strstr(e.message, "1 attempt; the last: no answer") != NULL);
+        virtsock_stream_free(s);
+        virtsock_address_free(a);
+        virtsock_options_free(o);
+        mux_end(&m);
+    }
+}
+
+/* Nobody is there, and then somebody who does not answer until the time is over: that attempt has no cause to tell, and
+ * the one before it has. */
+TEST(the_last_cause_is_the_peer_s)
+{
+    static const struct script script = { "CONNECT 52\n", .says = NULL };
+    virtsock_options *o;
+    struct mux        m;
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    char              path[100];
+
+    ONCE();
+    o = with(VIRTSOCK_OPTION_WAIT, 500);
+    snprintf(path, sizeof path, "%s/mux", test_directory());
+    CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, path, 52, &e), e);
+    CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+    CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+    mux_start(&m, &script, "mux");
+    CHECK_STATUS(virtsock_stream_connect(s, 20000, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK(e.os_code == ENOENT && strstr(e.message, "2 attempts; the last: no such socket") != NULL);
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
     mux_end(&m);
 }
 

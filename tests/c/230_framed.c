@@ -705,6 +705,128 @@ TEST(frames_of_threads_do_not_mix)
     free_pair(s);
 }
 
+/* The smallest buffers, so that frames leave in parts: whoever comes next finishes what another has begun. */
+TEST(parts_of_frames_of_threads_do_not_mix)
+{
+    struct incoming   in = { .left = 0 };
+    struct sender     senders[4];
+    virtsock_options *o;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    unsigned char     data[1000];
+    size_t            left = 0, marks[5] = { 0 }, each = 0, n;
+
+    STREAMS();
+    o = virtsock_options_new();
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BUFFER_SIZE, SMALL_BUFFER, &e), e);
+    half_framed_pair(s, true, o);
+    for (int i = 0; i < EACH; i++)
+        each += SIZE_OF(i);
+    for (int i = 0; i < 4; i++) {
+        senders[i] = (struct sender){ .s = s[0], .mark = (unsigned char)(i + 1) };
+        CHECK(pthread_create(&senders[i].thread, NULL, send_marks, &senders[i]) == 0);
+    }
+    for (left = 4 * each; left > 0;) {
+        CHECK_OK(virtsock_stream_recv(s[1], data, sizeof data, &n, 20000, &e), e);
+        for (size_t at = 0; at < n; at++) {
+            int byte = take(&in, data[at]);
+
+            if (byte >= 0) {
+                CHECK(byte >= 1 && byte <= 4 && left > 0);
+                marks[byte]++;
+                left--;
+            }
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(senders[i].thread, NULL);
+        CHECK(marks[i + 1] == each);
+    }
+    CHECK(in.left == 0 && in.heard == 0);
+    free_pair(s);
+    virtsock_options_free(o);
+}
+
+static void *send_until_closed(void *v)
+{
+    virtsock_status status;
+    size_t          n;
+
+    while ((status = virtsock_stream_send(v, "x", 1, &n, 1, NULL)) == VIRTSOCK_OK || status == VIRTSOCK_E_TIMEOUT)
+        continue;
+    return (void *)(intptr_t)status;
+}
+
+/* A send looks at what comes, too: it leaves another thread's receive what is that one's. */
+TEST(one_receives_while_others_send)
+{
+    static unsigned char frames[20000][6];              /* length 2, and two bytes that count */
+    virtsock_stream     *s[2];
+    virtsock_error       e = { 0 };
+    pthread_t            senders[2];
+    void                *status;
+
+    STREAMS();
+    for (size_t i = 0; i < 20000; i++)
+        memcpy(frames[i], (const unsigned char[]){ 2, 0, 0, 0, (unsigned char)i, (unsigned char)(i >> 8) }, 6);
+    half_framed_pair(s, true, NULL);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&senders[i], NULL, send_until_closed, s[0]) == 0);
+    for (size_t i = 0; i < 20000; i += 100) {
+        unsigned char got[200], scrap[4096];
+        size_t        n;
+
+        put(s[1], frames[i], 600);
+        get(s[0], got, 200);
+        for (size_t k = 0; k < 100; k++)
+            CHECK(got[2 * k] == frames[i + k][4] && got[2 * k + 1] == frames[i + k][5]);
+        while (virtsock_stream_recv(s[1], scrap, sizeof scrap, &n, 0, &e) == VIRTSOCK_OK)
+            continue;
+    }
+    CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(senders[i], &status) == 0 && (intptr_t)status == VIRTSOCK_E_CANCELLED);
+    free_pair(s);
+}
+
+#ifdef _WIN32
+NO_TEST(a_child_says_nothing_for_its_parent, "Windows has no fork")
+#else
+
+#include <sys/wait.h>
+
+/* The peer's Close was heard, and there was no room to answer it: that is its maker's to do. */
+TEST(a_child_says_nothing_for_its_parent)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n, sent = 0;
+    char             b, frame[5];
+    pid_t            pid;
+    int              status;
+
+    STREAMS();
+    if (!test_is_unix())
+        SKIP("only UNIX sockets take a small frame whole or not at all");
+    half_framed_pair(s, true, NULL);
+    while (virtsock_stream_send(s[0], "x", 1, &n, 0, &e) == VIRTSOCK_OK)
+        sent += n;
+    put_hex(s[1], "addeadde", false);
+    CHECK_STATUS(virtsock_stream_recv(s[0], &b, 1, &n, 0, &e), VIRTSOCK_E_EOF, e);
+    while (sent-- > 0)
+        get(s[1], frame, 5);
+    if ((pid = fork()) == 0) {
+        virtsock_stream_free(s[0]);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK_STATUS(virtsock_stream_recv(s[1], &b, 1, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+    expect_hex(s[1], "addeadde");
+    free_pair(s);
+}
+#endif
+
 /* --- What a framed stream is ---------------------------------------------------------------------------------------------------------- */
 
 TEST(a_framed_stream_has_no_descriptor)

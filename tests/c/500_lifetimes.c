@@ -71,6 +71,46 @@ TEST(free_with_a_call_inside)
     }
 }
 
+static _Atomic bool gone;
+
+static void *free_stream(void *v)
+{
+    virtsock_stream_free(v);
+    gone = true;
+    return NULL;
+}
+
+/* Nor may another close be on its way out: one that is, here, takes its time. */
+TEST(free_waits_for_a_close)
+{
+    for (int round = 0; round < 6; round++) {
+        virtsock_address  *a = test_parse(test_address());
+        virtsock_listener *l;
+        virtsock_stream   *s, *t;
+        virtsock_error     e = { 0 };
+        pthread_t          thread;
+        struct vs_handle  *h;
+        size_t             n;
+        char               b;
+
+        CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+        CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+        CHECK_OK(virtsock_accept(&t, l, 5000, &e), e);
+        h = &s->handle;
+        gone = false;
+        atomic_fetch_add(&h->word, VS_CLOSER);
+        CHECK(pthread_create(&thread, NULL, free_stream, s) == 0);
+        CHECK_STATUS(virtsock_stream_recv(t, &b, 1, &n, 20000, &e), VIRTSOCK_E_EOF, e);         /* it has been closed */
+        test_nap_ms(10);
+        CHECK(!gone);
+        vs_handle_leave_close(h);
+        pthread_join(thread, NULL);
+        virtsock_stream_free(t);
+        virtsock_listener_free(l);
+        virtsock_address_free(a);
+    }
+}
+
 /* --- Forked children ------------------------------------------------------------------------------------------------------ */
 
 #ifdef _WIN32

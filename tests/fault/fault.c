@@ -33,6 +33,11 @@ static struct {
     _Atomic int       code;
     atomic_bool       armed, reached;
 } plan;
+static struct {
+    _Atomic(const char *) call;
+    _Atomic int           code;
+    _Atomic unsigned      made;
+} always;
 static _Thread_local struct fault here;
 static _Thread_local struct {
     const char *call;
@@ -61,6 +66,18 @@ bool fault_disarm(struct fault *fault)
     return plan.reached;
 }
 
+void fault_always(const char *call, int code)
+{
+    always.code = code;
+    always.made = 0;
+    always.call = call;
+}
+
+unsigned fault_made(void)
+{
+    return always.made;
+}
+
 struct fault fault_here(void)
 {
     const struct fault was = here;
@@ -87,8 +104,16 @@ static bool storm(const char *call)
 /* True, with errno: this call fails. codes ends in 0, and begins with EINTR where a signal may interrupt. */
 static bool fails(const char *call, const int *codes)
 {
-    unsigned n = 0;
+    const char *each = always.call;
+    unsigned    n = 0;
 
+    if (each != NULL && strcmp(call, each) == 0) {
+        always.made++;
+        if (always.code != 0) {
+            errno = always.code;
+            return true;
+        }
+    }
     if (!plan.armed)
         return false;
     if (++plan.calls == plan.at) {

@@ -28,6 +28,11 @@ void fault_arm(enum fault_mode mode, unsigned at, unsigned nth);
 /* No more faults. True: the at-th call was made; *fault is empty if it has no nth code. */
 bool fault_disarm(struct fault *fault);
 
+/* From now on each call of that name fails with the code, in every thread; code 0: it is counted only. NULL: no more. */
+void fault_always(const char *call, int code);
+/* How often it was made since. */
+unsigned fault_made(void);
+
 /* What failed in this thread since it last asked. */
 struct fault fault_here(void);
 

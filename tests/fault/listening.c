@@ -186,6 +186,52 @@ SCENARIO(accept_by_rule)
     virtsock_options_free(o);
 }
 
+static void *accept_for_ever(void *listener)
+{
+    virtsock_stream *s;
+
+    return (void *)(intptr_t)virtsock_accept(&s, listener, -1, NULL);
+}
+
+/* Clients that left before they were accepted, without end: a call ends in its time all the same, after 64 of them if it
+ * has none, and when the listener is closed. */
+TEST(clients_that_left_hold_no_accept)
+{
+    static const int codes[] = { ECONNABORTED, EPROTO, ETIMEDOUT, ECONNRESET, EHOSTUNREACH, ENETUNREACH, ENETDOWN };
+    virtsock_error   e = { 0 };
+    struct talk      t;
+    pthread_t        thread;
+    int64_t          start;
+    void            *status;
+
+    talk_listen(&t, NULL);
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        virtsock_stream *client;
+
+        CHECK_OK(virtsock_connect(&client, t.address, NULL, &e), e);            /* so that the listener is ready, too */
+        fault_always("accept4", codes[i]);
+        CHECK_STATUS(virtsock_accept(&t.server, t.listener, 0, &e), VIRTSOCK_E_AGAIN, e);
+        CHECK(fault_made() == 64);
+        start = test_ms();
+        CHECK_STATUS(virtsock_accept(&t.server, t.listener, 20, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(test_ms() - start >= 20);
+        fault_always(NULL, 0);
+        CHECK_OK(virtsock_accept(&t.server, t.listener, 5000, &e), e);
+        virtsock_stream_free(t.server);
+        virtsock_stream_free(client);
+    }
+    t.server = NULL;
+    fault_always("accept4", ECONNABORTED);
+    CHECK(pthread_create(&thread, NULL, accept_for_ever, t.listener) == 0);
+    while (fault_made() == 0)
+        sched_yield();
+    CHECK_OK(virtsock_listener_close(t.listener, &e), e);
+    pthread_join(thread, &status);
+    CHECK((intptr_t)status == VIRTSOCK_E_CANCELLED);
+    fault_always(NULL, 0);
+    talk_end(&t);
+}
+
 SCENARIO(an_adopted_listener)
 {
     struct talk t;
