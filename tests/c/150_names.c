@@ -322,6 +322,18 @@ TEST(only_names_are_asked_for)
 
 /* --- Services: what is refused on every system ----------------------------------------------------------------------------- */
 
+/* A connection that never blocks does not look one up. */
+TEST(a_start_wants_a_name_resolved)
+{
+    virtsock_address *a = test_parse("hvsock://some-vm/80");
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+
+    CHECK_STATUS(virtsock_connect_start(&s, a, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK(s == NULL && strstr(e.message, "resolve the name first") != NULL);
+    virtsock_address_free(a);
+}
+
 TEST(a_service_is_a_guid_or_a_port)
 {
     static const char *const bad[] = {

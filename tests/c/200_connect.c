@@ -263,6 +263,60 @@ TEST(pauses_are_shortened_at_random)
     virtsock_options_free(o);
 }
 
+/* A loop may come early: what it then does moves nothing. */
+TEST(a_step_in_a_pause_begins_nothing)
+{
+    virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 600000);
+    virtsock_address *a = test_parse(test_address());
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    int64_t           attempts;
+    int               most;
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BACKOFF_FIRST, 60000, &e), e);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BACKOFF_MAX, 60000, &e), e);
+    CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+    if (test_is_unix()) {
+        pause_after_an_attempt(s, &most);
+        for (int i = 0; i < 5; i++)
+            CHECK_STATUS(virtsock_stream_connect(s, i, &e), VIRTSOCK_E_AGAIN, e);
+        CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_ATTEMPTS, &attempts, &e), e);
+        CHECK(attempts == 1);
+    }
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+/* Of one that did not fail there is nothing to tell, whatever those before it came to. */
+TEST(the_latest_attempt_is_told)
+{
+    virtsock_options  *o = with(VIRTSOCK_OPTION_WAIT, 60000);
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    int64_t            status, code, attempts;
+
+    CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+    do {
+        CHECK_STATUS(virtsock_stream_connect(s, 1, &e), VIRTSOCK_E_AGAIN, e);
+        CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_LAST_STATUS, &status, &e), e);
+    } while (status == VIRTSOCK_OK);
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_LAST_CODE, &code, &e), e);
+    CHECK(status == VIRTSOCK_E_REFUSED && code == code_of_nobody());
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_stream_connect(s, -1, &e), e);
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_LAST_STATUS, &status, &e), e);
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_LAST_CODE, &code, &e), e);
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_ATTEMPTS, &attempts, &e), e);
+    CHECK(status == VIRTSOCK_OK && code == 0 && attempts > 1);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
 /* Driven by a poll loop, as a foreign event loop does it. */
 static virtsock_status drive(virtsock_stream *s, int64_t until, virtsock_error *e)
 {
@@ -967,6 +1021,7 @@ TEST(detach_and_adopt)
 NO_TEST(fd_addresses, "sockets are duplicated in another way: tests/wine adopts them")
 NO_TEST(only_sockets_are_adopted, "adopts what Windows does not have")
 NO_TEST(an_adopted_descriptor_keeps_its_flags, "sockets have no such flags")
+NO_TEST(an_adopted_stream_is_what_it_is, "Windows has neither socketpair nor seqpacket")
 NO_TEST(an_adopted_stream_stays_blocking, "sockets have no such flags")
 NO_TEST(an_adopted_listener_does_not_block, "sockets have no such flags")
 NO_TEST(what_is_not_adopted_stays_as_it_was, "adopts what Windows does not have")
@@ -1048,6 +1103,35 @@ TEST(an_adopted_descriptor_keeps_its_flags)
     wait(NULL);
     virtsock_stream_free(s);
     close(pair[1]);
+}
+
+/* Its family and type are the socket's own, whatever the address leaves open. */
+TEST(an_adopted_stream_is_what_it_is)
+{
+    for (int i = 0; i < 4; i++) {
+        const int         type = i / 2 == 0 ? SOCK_STREAM : SOCK_SEQPACKET;
+        int               pair[2];
+        virtsock_address *a;
+        virtsock_stream  *s;
+        virtsock_error    e = { 0 };
+        char              text[40];
+        int64_t           value;
+
+        CHECK(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) == 0);
+        snprintf(text, sizeof text, "fd://%d", pair[0]);
+        a = test_parse(text);
+        if (i % 2 == 0)
+            CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+        else
+            CHECK_OK(virtsock_stream_from_fd(&s, pair[0], NULL, &e), e);
+        CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_SCHEME, &value, &e), e);
+        CHECK(value == VIRTSOCK_SCHEME_UNIX);
+        CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_TYPE, &value, &e), e);
+        CHECK(value == (type == SOCK_STREAM ? VIRTSOCK_TYPE_STREAM : VIRTSOCK_TYPE_SEQPACKET));
+        virtsock_stream_free(s);
+        virtsock_address_free(a);
+        close(pair[1]);
+    }
 }
 
 /* And what others share stays blocking: a call that may not wait says so itself. */

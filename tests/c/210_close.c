@@ -299,6 +299,44 @@ TEST(connect_races_with_close)
     virtsock_options_free(o);
 }
 
+static void *ask_on(void *v)
+{
+    virtsock_fd fd;
+    int         events, timeout;
+
+    while (!stop)
+        virtsock_stream_wants(v, &fd, &events, &timeout);
+    virtsock_stream_wants(v, &fd, &events, &timeout);
+    CHECK(fd == -1 && events == 0 && timeout == 0);
+    return NULL;
+}
+
+/* A loop asks what a connection wants while it is closed: never of what the close has freed. Red under the sanitizers. */
+TEST(asking_races_with_close)
+{
+    virtsock_options *o = virtsock_options_new();
+    virtsock_address *a = test_parse(test_address());
+    virtsock_error    e = { 0 };
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, 600000, &e), e);
+    for (int round = 0; round < rounds() / 5; round++) {
+        virtsock_stream *s;
+        pthread_t        t;
+
+        stop = false;
+        CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+        CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+        CHECK(pthread_create(&t, NULL, ask_on, s) == 0);
+        test_nap_us(round * 7 % 200);
+        CHECK_OK(virtsock_stream_close(s, 0, &e), e);
+        stop = true;
+        pthread_join(t, NULL);
+        virtsock_stream_free(s);
+    }
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
 /* --- Ending in order ------------------------------------------------------------------------------------------------------------ */
 
 TEST(closed_is_closed)

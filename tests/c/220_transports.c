@@ -30,6 +30,7 @@ NO_TEST(mux_service_is_asked_for_by_guid, NO_UNIX)
 NO_TEST(mux_silence_ends_at_the_deadline, NO_UNIX)
 NO_TEST(the_wait_ends_an_attempt_that_hangs, NO_UNIX)
 NO_TEST(the_last_cause_is_the_peer_s, NO_UNIX)
+NO_TEST(each_attempt_has_the_whole_time_for_one, NO_UNIX)
 NO_TEST(mux_handshake_is_woken_by_close, NO_UNIX)
 NO_TEST(mux_refusals_are_waited_through, NO_UNIX)
 NO_TEST(listeners_of_multiplexers, NO_UNIX)
@@ -295,6 +296,42 @@ TEST(the_last_cause_is_the_peer_s)
     mux_start(&m, &script, "mux");
     CHECK_STATUS(virtsock_stream_connect(s, 20000, &e), VIRTSOCK_E_TIMEOUT, e);
     CHECK(e.os_code == ENOENT && strstr(e.message, "2 attempts; the last: no such socket") != NULL);
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+    mux_end(&m);
+}
+
+/* The pause before it, and what the attempts before it took, are not of its time. */
+TEST(each_attempt_has_the_whole_time_for_one)
+{
+    static const struct script script = { "CONNECT 52\n", .says = NULL };
+    virtsock_options *o;
+    struct mux        m;
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    char              path[100];
+    int64_t           start, attempts;
+    int               ms;
+
+    ONCE();
+    o = with(VIRTSOCK_OPTION_WAIT, 600000);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_CONNECT_TIMEOUT, 20000, &e), e);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BACKOFF_FIRST, 200, &e), e);
+    snprintf(path, sizeof path, "%s/mux", test_directory());
+    CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, path, 52, &e), e);
+    CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+    CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+    mux_start(&m, &script, "mux");
+    do {
+        start = test_ms();
+        test_nap_ms(1);
+        CHECK_STATUS(virtsock_stream_connect(s, 0, &e), VIRTSOCK_E_AGAIN, e);
+        CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_ATTEMPTS, &attempts, &e), e);
+    } while (attempts == 1);
+    virtsock_stream_wants(s, NULL, NULL, &ms);
+    CHECK(ms <= 20001 && ms + (test_ms() - start) >= 20000);
     virtsock_stream_free(s);
     virtsock_address_free(a);
     virtsock_options_free(o);

@@ -789,6 +789,43 @@ TEST(one_receives_while_others_send)
     free_pair(s);
 }
 
+/* The peer says Close while four send: one of them answers, once, after a whole frame. */
+TEST(one_of_many_answers_close)
+{
+    STREAMS();
+    for (int round = 0; round < 100; round++) {
+        struct incoming  in = { .left = 0 };
+        virtsock_stream *s[2];
+        virtsock_error   e = { 0 };
+        pthread_t        senders[4];
+        void            *ended;
+        size_t           n;
+        unsigned char    byte;
+        bool             closed = false;
+
+        half_framed_pair(s, true, NULL);
+        for (int i = 0; i < 4; i++)
+            CHECK(pthread_create(&senders[i], NULL, send_until_closed, s[0]) == 0);
+        test_nap_us(round * 37 % 500);
+        put(s[1], "\xad\xde\xad\xde", 4);
+        while (!closed) {
+            get(s[1], &byte, 1);
+            if (in.left == 0 && in.heard == 0 && byte == 0xad) {
+                get(s[1], in.word, 3);
+                CHECK(memcmp(in.word, "\xde\xad\xde", 3) == 0);
+                closed = true;
+            } else {
+                take(&in, byte);
+            }
+        }
+        for (int i = 0; i < 4; i++)
+            CHECK(pthread_join(senders[i], &ended) == 0 && (intptr_t)ended == VIRTSOCK_E_RESET);
+        CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+        CHECK_STATUS(virtsock_stream_recv(s[1], &byte, 1, &n, 5000, &e), VIRTSOCK_E_EOF, e);
+        free_pair(s);
+    }
+}
+
 #ifdef _WIN32
 NO_TEST(a_child_says_nothing_for_its_parent, "Windows has no fork")
 #else

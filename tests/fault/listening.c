@@ -294,6 +294,54 @@ SCENARIO(waiting_in_vain)
     virtsock_options_free(o);
 }
 
+/* What waiting can mend is tried again, and nothing else. */
+TEST(what_is_waited_through)
+{
+    static const struct {
+        int             code;
+        virtsock_status status;         /* AGAIN: there is another attempt */
+    } rows[] = { { ECONNREFUSED, VIRTSOCK_E_AGAIN }, { EHOSTUNREACH, VIRTSOCK_E_AGAIN }, { ETIMEDOUT, VIRTSOCK_E_AGAIN },
+                 { EACCES, VIRTSOCK_E_DENIED }, { ENOMEM, VIRTSOCK_E_NO_RESOURCES } };
+    virtsock_options *o = options_new();
+
+    set(o, VIRTSOCK_OPTION_WAIT, 60000);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        virtsock_error   e = { 0 };
+        struct talk      t = { 0 };
+
+        CHECK_OK(virtsock_address_parse(&t.address, talk_nowhere(), &e), e);
+        CHECK_OK(virtsock_connect_start(&t.client, t.address, o, &e), e);
+        fault_always("connect", rows[i].code);
+        CHECK_STATUS(virtsock_stream_connect(t.client, 0, &e), rows[i].status, e);
+        fault_always(NULL, 0);
+        talk_end(&t);
+    }
+    virtsock_options_free(o);
+}
+
+/* A connection that could not be waited for has failed, and wants nothing more: in a long pause, too. */
+TEST(what_has_failed_wants_nothing)
+{
+    virtsock_options *o = options_new();
+    virtsock_error    e = { 0 };
+    struct talk       t = { 0 };
+    virtsock_fd       fd;
+    int               events, timeout;
+
+    set(o, VIRTSOCK_OPTION_WAIT, 600000);
+    set(o, VIRTSOCK_OPTION_BACKOFF_FIRST, 60000);
+    CHECK_OK(virtsock_address_parse(&t.address, talk_nowhere(), &e), e);
+    CHECK_OK(virtsock_connect_start(&t.client, t.address, o, &e), e);
+    fault_always("eventfd", EMFILE);
+    CHECK_STATUS(virtsock_stream_connect(t.client, -1, &e), VIRTSOCK_E_NO_RESOURCES, e);
+    fault_always(NULL, 0);
+    virtsock_stream_wants(t.client, &fd, &events, &timeout);
+    CHECK(fd == -1 && events == 0 && timeout == 0);
+    CHECK_STATUS(virtsock_stream_connect(t.client, -1, &e), VIRTSOCK_E_NO_RESOURCES, e);
+    talk_end(&t);
+    virtsock_options_free(o);
+}
+
 /* AF_VSOCK up to the connection itself, which fault.c makes nobody's. */
 static void ask_for_vsock(void)
 {
