@@ -421,6 +421,11 @@ static void *finish_long(void *v)
     return (void *)(intptr_t)virtsock_stream_close(v, 20000, NULL);
 }
 
+static void *finish_by_default(void *v)
+{
+    return (void *)(intptr_t)virtsock_stream_close(v, -1, NULL);
+}
+
 /* Whoever else closes: on return it is closed. The peer is told of the end before it is waited for. */
 TEST(a_second_close_returns_when_it_is_closed)
 {
@@ -462,6 +467,45 @@ TEST(a_second_close_shortens_the_linger)
     virtsock_stream_free(s[1]);
 }
 
+/* Nor does it lengthen it. */
+TEST(a_second_close_does_not_lengthen_the_linger)
+{
+    virtsock_options *o = virtsock_options_new();
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    pthread_t         t;
+    void             *status;
+    size_t            n;
+    char              b;
+    int64_t           start = test_ms();
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_LINGER, 100, &e), e);
+    test_pair(s, o);
+    CHECK(pthread_create(&t, NULL, finish_by_default, s[0]) == 0);
+    CHECK_STATUS(virtsock_stream_recv(s[1], &b, 1, &n, 20000, &e), VIRTSOCK_E_EOF, e);
+    CHECK_OK(virtsock_stream_close(s[0], 60000, &e), e);
+    pthread_join(t, &status);
+    CHECK((intptr_t)status == VIRTSOCK_E_TIMEOUT && test_ms() - start < 30000);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    virtsock_options_free(o);
+}
+
+/* The peer leaves with our bytes unread: that is no end in order. */
+TEST(finish_tells_of_a_reset)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_send(s[0], "unread", 6, &n, 5000, &e), e);
+    CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
+    CHECK_STATUS(virtsock_stream_close(s[0], 20000, &e), VIRTSOCK_E_RESET, e);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
 TEST(finish_with_a_call_inside_does_not_wait)
 {
     struct call       c = { .what = RECV };
@@ -483,6 +527,21 @@ TEST(finish_with_a_call_inside_does_not_wait)
     virtsock_stream_free(s[1]);
 }
 
+TEST(detach_wants_a_connection)
+{
+    virtsock_address *a = test_parse(test_address());
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    virtsock_fd       fd = 0;
+
+    CHECK_OK(virtsock_connect_start(&s, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_stream_detach(s, &fd, &e), VIRTSOCK_E_INVALID, e);
+    CHECK(fd == -1);
+    CHECK_STATUS(virtsock_stream_connect(s, -1, &e), VIRTSOCK_E_REFUSED, e);        /* it goes on */
+    virtsock_stream_free(s);
+    virtsock_address_free(a);
+}
+
 TEST(detach_with_a_call_inside_is_in_use)
 {
     struct call      c = { .what = RECV };
@@ -501,3 +560,35 @@ TEST(detach_with_a_call_inside_is_in_use)
     test_call_end(&inside);
     virtsock_stream_free(s[1]);
 }
+
+#ifdef _WIN32
+NO_TEST(closing_a_listener_leaves_others_theirs, "sockets are duplicated in another way")
+#else
+/* A listener that another handle, or process, has as well: closing one with a call inside ends that call alone. */
+TEST(closing_a_listener_leaves_others_theirs)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s[2];
+    virtsock_error     e = { 0 };
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    for (int i = 0; i < 2; i++) {
+        struct call c = { .what = i == 0 ? ACCEPT : ACCEPT_TIMED };
+
+        CHECK_OK(virtsock_listener_from_fd(&c.l, dup((int)virtsock_listener_fd(l)), NULL, &e), e);
+        CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
+        test_nap_ms(20);
+        CHECK_OK(virtsock_listener_close(c.l, &e), e);
+        pthread_join(c.thread, NULL);
+        CHECK(c.status == VIRTSOCK_E_CANCELLED);
+        virtsock_listener_free(c.l);
+    }
+    CHECK_OK(virtsock_connect(&s[0], a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&s[1], l, 20000, &e), e);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+#endif

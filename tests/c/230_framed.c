@@ -610,6 +610,28 @@ TEST(a_flood_of_empty_frames_moves_no_deadline)
     free_pair(s);
 }
 
+/* A row of words without data is heard in turns: a call that must not wait does not hear all of it. */
+TEST(a_row_of_empty_frames_takes_turns)
+{
+    static unsigned char row[4000];                     /* a thousand */
+    virtsock_stream     *s[2];
+    virtsock_error       e = { 0 };
+    virtsock_status      status;
+    size_t               n;
+    int                  calls = 1;
+    char                 b;
+
+    STREAMS();
+    half_framed_pair(s, true, NULL);
+    put(s[1], row, sizeof row);
+    put_hex(s[1], "0100000078", false);
+    while ((status = virtsock_stream_recv(s[0], &b, 1, &n, 0, &e)) == VIRTSOCK_E_AGAIN)
+        calls++;
+    CHECK_OK(status, e);
+    CHECK(b == 'x' && calls == 1 + 1000 / 64);
+    free_pair(s);
+}
+
 /* --- Threads ---------------------------------------------------------------------------------------------------------------------------- */
 
 static void *receive_for_ever(void *v)

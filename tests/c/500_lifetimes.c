@@ -118,6 +118,8 @@ TEST(free_waits_for_a_close)
 NO_TEST(a_child_frees_its_copies_alone, "Windows has no fork")
 NO_TEST(a_child_goes_on, "Windows has no fork")
 NO_TEST(the_name_is_its_maker_s, "Windows has no fork")
+NO_TEST(a_child_of_a_closing_parent, "Windows has no fork")
+NO_TEST(a_child_s_waits_are_its_own, "Windows has no fork")
 
 #else
 
@@ -206,6 +208,79 @@ TEST(a_child_goes_on)
     virtsock_address_free(a);
 }
 
+static void *finish(void *v)
+{
+    return (void *)(intptr_t)virtsock_stream_close(v, 20000, NULL);
+}
+
+/* The thread that closes is the parent's alone: the child closes its copy, and waits for nobody. */
+TEST(a_child_of_a_closing_parent)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    virtsock_fd      fd;
+    pthread_t        closer;
+    void            *status;
+    size_t           n;
+    char             b;
+    pid_t            pid;
+
+    test_pair(s, NULL);
+    fd = virtsock_stream_fd(s[0]);
+    CHECK(pthread_create(&closer, NULL, finish, s[0]) == 0);
+    CHECK_STATUS(virtsock_stream_recv(s[1], &b, 1, &n, 20000, &e), VIRTSOCK_E_EOF, e);      /* it waits for our end */
+    if ((pid = fork()) == 0) {
+        virtsock_stream_free(s[0]);
+        _exit(test_is_open(fd) ? 1 : 0);
+    }
+    check_child(pid);
+    CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
+    pthread_join(closer, &status);
+    CHECK((intptr_t)status == VIRTSOCK_OK);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+static void *accept_once(void *v)
+{
+    virtsock_stream *s;
+
+    return (void *)(intptr_t)virtsock_accept(&s, v, -1, NULL);
+}
+
+/* What wakes the parent's wakes no call of the child, which has a wake of its own in place of the one that it inherited. */
+TEST(a_child_s_waits_are_its_own)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    pthread_t          thread;
+    void              *status;
+    int                go[2], before;
+    pid_t              pid;
+    char               b;
+
+    CHECK(pipe2(go, O_CLOEXEC) == 0);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_accept(&s, l, 5, &e), VIRTSOCK_E_TIMEOUT, e);         /* so that there is a wake */
+    if ((pid = fork()) == 0) {
+        before = test_open_descriptors();
+        if (read(go[0], &b, 1) != 1 || virtsock_accept(&s, l, 20, NULL) != VIRTSOCK_E_TIMEOUT)
+            _exit(1);
+        _exit(test_open_descriptors() == before ? 0 : 2);
+    }
+    CHECK(pthread_create(&thread, NULL, accept_once, l) == 0);
+    test_nap_ms(20);
+    CHECK_OK(virtsock_listener_close(l, &e), e);
+    pthread_join(thread, &status);
+    CHECK((intptr_t)status == VIRTSOCK_E_CANCELLED && write(go[1], "", 1) == 1);
+    check_child(pid);
+    close(go[0]), close(go[1]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
 /* The child's explicit close of a listener ends the child's copy; the name is its maker's. */
 TEST(the_name_is_its_maker_s)
 {
@@ -253,6 +328,28 @@ TEST(nothing_is_inherited_by_programs)
     virtsock_stream_free(t);
     virtsock_listener_free(l);
     virtsock_address_free(a);
+}
+
+/* A connection under way had a wake, once it had waited; as a stream it has none. */
+TEST(a_connection_that_has_waited_has_one_descriptor)
+{
+    virtsock_options  *o = virtsock_options_new();
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    int                before = test_open_descriptors();
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, 60000, &e), e);
+    CHECK_OK(virtsock_connect_start(&s, a, o, &e), e);
+    CHECK_STATUS(virtsock_stream_connect(s, 30, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_stream_connect(s, -1, &e), e);
+    CHECK(test_open_descriptors() == before + 2);
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
 }
 
 /* One descriptor a stream, also after waits; a listener has a second once a call has waited, where it can be woken by that alone. */

@@ -125,6 +125,41 @@ TEST(four_acceptors_share_their_clients)
     virtsock_address_free(w.a);
 }
 
+static pthread_barrier_t at_once;
+
+static void *accept_at_once(void *v)
+{
+    virtsock_stream *s;
+
+    pthread_barrier_wait(&at_once);
+    return (void *)(intptr_t)virtsock_accept(&s, v, 4, NULL);
+}
+
+/* The first calls of a listener that wait make a wake, at the same time: one of them is taken, the others are given back. */
+TEST(acceptors_share_one_wake)
+{
+    virtsock_address *a = test_parse(test_address());
+    virtsock_error    e = { 0 };
+
+    CHECK(pthread_barrier_init(&at_once, NULL, 4) == 0);
+    for (int round = 0; round < 100; round++) {
+        const int          before = test_open_descriptors();
+        virtsock_listener *l;
+        pthread_t          t[4];
+        void              *status;
+
+        CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+        for (int i = 0; i < 4; i++)
+            CHECK(pthread_create(&t[i], NULL, accept_at_once, l) == 0);
+        for (int i = 0; i < 4; i++)
+            CHECK(pthread_join(t[i], &status) == 0 && (intptr_t)status == VIRTSOCK_E_TIMEOUT);
+        CHECK(test_open_descriptors() == before + 1 + TEST_WAKE);
+        virtsock_listener_free(l);
+    }
+    pthread_barrier_destroy(&at_once);
+    virtsock_address_free(a);
+}
+
 static void *drive(void *v)
 {
     return (void *)(intptr_t)virtsock_stream_connect(v, 400, NULL);
