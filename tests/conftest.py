@@ -15,6 +15,8 @@ from builds import ROOT
 from items import CFile, LuaFile, ProgramItem
 
 
+pytest_plugins = ["proofs"]
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-vm", action="store_true", help="leave out what boots a virtual machine")
     parser.addoption("--demand-all", action="store_true", help="a build or an interpreter that is missing is a failure, not left out")

@@ -92,6 +92,7 @@ def program_of(build):
 
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize(("build", "transport", "scale"), RUNS, ids=[f"{build}-{transport}" for build, transport, _ in RUNS])
+@pytest.mark.proves("local")
 def test_row(request, runs, build, transport, scale, row):
     if (build, transport) not in runs:
         (pytest.fail if request.config.getoption("--demand-all") else pytest.skip)(f"{build} is not built")

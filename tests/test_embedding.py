@@ -8,6 +8,8 @@ import subprocess
 import pytest
 from builds import LUAS, PLAIN, ROOT, lua_environment
 
+pytestmark = pytest.mark.proves("lua-others")
+
 PACKAGES = {"5.1": "lua5.1", "5.2": "lua5.2", "5.3": "lua5.3", "5.4": "lua5.4", "jit": "luajit"}
 BINDING = ROOT / "bindings" / "lua"
 BUILT = PLAIN / "bindings" / "lua"

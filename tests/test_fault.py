@@ -31,19 +31,22 @@ def imports(library):
 
 @pytest.mark.parametrize(("program", "build", "transport"),
                          [(program, build, one) for program, builds in RUNS.items() for build, some in builds.items() for one in some])
-def test_faults(program, build, transport, pytestconfig):
+@pytest.mark.proves("D12", "T6", "T7")
+def test_faults(program, build, transport, pytestconfig, ran):
     command = BUILD / build / "tests" / "fault" / program
     if not command.exists() and not pytestconfig.getoption("--demand-all"):
         pytest.skip(f"build/{build} is not there")
     environment = {**C_RUNS[build][0], "VIRTSOCK_TEST_TRANSPORT": transport}
     done = subprocess.run(["env", *(f"{name}={value}" for name, value in environment.items()), command],
                           text=True, capture_output=True, timeout=240)
+    ran(f"fault/{program}.c", done.stdout.splitlines())
     assert done.returncode == 0 and done.stdout.endswith("END\n") and "FAIL" not in done.stdout, done.stdout + done.stderr
     names = re.findall(r"^(?:TEST|SCENARIO)\((\w+)\)", (ROOT / "tests" / "fault" / f"{program}.c").read_text(), re.MULTILINE)
     assert names == re.findall(r"^(?:ok|skip) (\w+)\b", done.stdout, re.MULTILINE)
     print("".join(line for line in done.stdout.splitlines(True) if " runs" in line))
 
 
+@pytest.mark.proves("T7")
 def test_no_call_is_left_out():
     """A system call that the library begins to make is one that fault.c can fail, or stands above."""
     calls = {line.split()[0] for line in (ROOT / "tests" / "fault" / "calls.txt").read_text().splitlines()}
@@ -51,6 +54,7 @@ def test_no_call_is_left_out():
     assert found - INFALLIBLE == calls
 
 
+@pytest.mark.proves("C16")
 def test_a_container_that_forbids_vsock():
     """As a seccomp profile does it, by strace: no socket is made, and the message says where to look."""
     command = ["strace", "-f", "-o", "/dev/null", "-e", "inject=socket:error=EPERM", TOOL, "cat", "vsock://local:77"]

@@ -15,6 +15,8 @@ import virtsock
 from interop.framed_peer import CLOSE, SHUTDOWN_READ, SHUTDOWN_WRITE, Closed, Go, OCaml
 from test_tools import TOOL
 
+pytestmark = pytest.mark.proves("framed")
+
 DATA = os.urandom(1 << 20)
 
 

@@ -12,6 +12,7 @@ TARGETS = sorted(folder.name for folder in (ROOT / "tests" / "fuzz" / "corpus").
 
 @pytest.mark.parametrize("build", C_RUNS)
 @pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.proves("T15")
 def test_corpus(target: str, build: str, pytestconfig: pytest.Config) -> None:
     program = BUILD / build / "tests" / "fuzz" / f"replay_{target}"
     if not program.exists() and not pytestconfig.getoption("--demand-all"):

@@ -6,6 +6,8 @@ import pytest
 from test_tools import eventually, running
 from vm import grpc_exchange, lab
 
+pytestmark = pytest.mark.proves("grpc")
+
 
 @pytest.fixture
 def changes(tmp_path):

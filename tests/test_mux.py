@@ -34,6 +34,8 @@ from interop.mux_peer import (
 from test_tools import TOOL, eventually, read_to_end, run, running
 from virtsock import Status
 
+pytestmark = pytest.mark.proves("muxes")
+
 MIB = os.urandom(1 << 20)
 GUID = "12345678-9abc-def0-1234-56789abcdef0"
 PROTOCOLS = ("vsock-mux", "hyperkit")

@@ -31,6 +31,7 @@ def test_it_is_the_module_that_is_tested(sanitized):
     assert done.stdout.startswith(sanitized["PYTHONPATH"]) and "AddressSanitizer" in done.stderr and done.returncode != 0
 
 
+@pytest.mark.proves("T11")
 def test_under_asan(sanitized):
     files = [f"tests/python/test_{name}.py" for name in TESTS]
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files], cwd=ROOT, text=True,

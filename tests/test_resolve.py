@@ -132,6 +132,7 @@ def answers(virsh, xml):
     virsh(f"cat '{virsh.folder}/answer'", xml)
 
 
+@pytest.mark.proves("T13")
 def test_names_are_single_words(virsh):
     answers(virsh, domain("x"))
     for name in HOSTILE:

@@ -15,6 +15,8 @@ from api.tree import FREEBSD, LINUX, LUA, MACOS, VERSION, WINDOWS, programs_but,
 from builds import LUAS, PLAIN, ROOT
 from programs import run_whole
 
+pytestmark = pytest.mark.proves("rock")
+
 MAKE_ROCK = [sys.executable, LUA / "make_rock.py"]
 SWIG = ["--swig", Path(sys.executable).with_name("swig")]
 SPEC = f"virtsock-{VERSION}-1.rockspec"

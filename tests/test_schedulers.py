@@ -9,6 +9,8 @@ import subprocess
 import pytest
 from builds import LUAS, ROOT, TOOL, lua_environment
 
+pytestmark = pytest.mark.proves("lua-others")
+
 # What Debian 12 packages for which Lua.
 SCHEDULERS = {
     "coroutines": (None, LUAS),

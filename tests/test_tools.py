@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.proves("aarch64")
+
 TOOL = os.environ.get("VIRTSOCK_TOOL") or str(Path(__file__).parents[1] / "build/dev/tools/virtsock")
 HVECHO_PORT = 0x3049197C
 BIG = os.urandom(1 << 16) * 80  # 5 MiB

@@ -44,6 +44,7 @@ def test_internals_are_no_interface(abigail, tmp_path):
     assert changed(tmp_path, ("stream.h", "linger_ms;", "linger_ms, more;")) == run(ABI, "report")
 
 
+@pytest.mark.proves("T8")
 def test_a_longer_error_record_shows(abigail, tmp_path):
     header = HEADER.relative_to(CORE)
     report = changed(tmp_path, (header, "message[224]", "message[240]"), ("error.c", "virtsock_error) == 256", "virtsock_error) == 272"))

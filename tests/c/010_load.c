@@ -22,6 +22,7 @@ TEST(statuses_have_names)
             CHECK(strcmp(virtsock_status_name(s), virtsock_status_name(t)) != 0);
 }
 
+/* proves: T8 */
 TEST(records_have_their_sizes)
 {
     CHECK(sizeof(virtsock_error) == 256);
@@ -30,6 +31,7 @@ TEST(records_have_their_sizes)
     CHECK(sizeof(virtsock_status) == sizeof(int));
 }
 
+/* proves: T2 */
 TEST(null_frees_are_nothing)
 {
     virtsock_address_free(NULL);
@@ -48,6 +50,7 @@ TEST(null_frees_are_nothing)
         CHECK((call) == VIRTSOCK_E_INVALID);                           \
     } while (0)
 
+/* proves: T8 */
 TEST(null_objects_are_invalid)
 {
     virtsock_stream   *s;
@@ -130,6 +133,7 @@ TEST(transports_of_this_system)
     CHECK(strstr(e.message, "Windows") != NULL && e.scheme == VIRTSOCK_SCHEME_HYPERV);
 }
 
+/* proves: L14 */
 TEST(services_are_for_windows)
 {
     virtsock_error e = { 0 };

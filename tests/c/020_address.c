@@ -4,6 +4,7 @@
  */
 #include "vectors.h"
 
+/* proves: T15 */
 TEST(vectors)
 {
     FILE *file = fopen(TEST_VECTORS "/addresses.tsv", "r");
@@ -295,6 +296,7 @@ TEST(services_that_are_no_ports)
 }
 
 /* The bytes that go into a SOCKADDR_HV. */
+/* proves: T12 */
 TEST(bytes_of_guids)
 {
     const char       *parent = "\xda\x7c\x2e\xa4\x3f\xd0\x0c\x48\x9c\xc2\xa4\xde\x20\xab\xb8\x78";

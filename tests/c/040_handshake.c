@@ -65,6 +65,7 @@ TEST(requests_are_read)
     check_rows(vs_mux_read_request, rows, sizeof rows / sizeof rows[0]);
 }
 
+/* proves: C12 */
 TEST(replies_are_read)
 {
     static const struct row rows[] = {

@@ -58,6 +58,7 @@ TEST(again_and_eof_write_the_status_alone)
     virtsock_stream_free(s[0]);
 }
 
+/* proves: T9 */
 TEST(ok_writes_nothing)
 {
     virtsock_stream *s[2];

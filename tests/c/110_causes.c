@@ -29,6 +29,7 @@ TEST(messages_are_clean_utf8)
 }
 
 /* The table of the system's codes, by operation and transport. */
+/* proves: L8 */
 TEST(codes_mean_what_the_table_says)
 {
     static const struct {

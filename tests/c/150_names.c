@@ -91,6 +91,7 @@ static void check_no_name(const char *name, const char *text)
     CHECK(virtsock_address_parse(&out, address, NULL) == VIRTSOCK_E_INVALID);
 }
 
+/* proves: T13 */
 TEST(hostile_names_are_data)
 {
     FILE             *file;
@@ -183,6 +184,7 @@ static const struct {
     ROW("", 0, VS_ABSENT, VIRTSOCK_E_UNSUPPORTED, "no PowerShell"),
 };
 
+/* proves: C17 */
 TEST(each_failure_has_its_status)
 {
     ONCE();

@@ -39,6 +39,7 @@ static void check_echo(virtsock_stream *a, virtsock_stream *b)
     CHECK(n == 5 && memcmp(got, "hello", 5) == 0);
 }
 
+/* proves: L10 */
 TEST(connect_and_accept)
 {
     virtsock_stream  *s[2];
@@ -92,6 +93,7 @@ TEST(descriptors_block_and_are_not_inherited)
     virtsock_address_free(a);
 }
 
+/* proves: C1 */
 TEST(refused_at_once)
 {
     virtsock_address *a = test_parse(test_address());
@@ -149,6 +151,7 @@ static void *listen_late(void *late)
     return NULL;
 }
 
+/* proves: C4 */
 TEST(waits_for_a_late_listener)
 {
     struct late       late = { .client = test_thread() };
@@ -403,6 +406,7 @@ TEST(a_timeout_of_the_step_goes_on)
     virtsock_options_free(o);
 }
 
+/* proves: L2 */
 TEST(two_listeners_on_one_address)
 {
     virtsock_address  *a = test_parse(test_address());
@@ -422,6 +426,7 @@ TEST(two_listeners_on_one_address)
 }
 
 /* A connection waits for room in the backlog; AF_VSOCK refuses it, so it is tried again. */
+/* proves: C5 */
 TEST(full_backlog)
 {
     virtsock_options  *one = with(VIRTSOCK_OPTION_BACKLOG, 1), *o = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 100);
@@ -521,6 +526,7 @@ NO_TEST(vsock_errors_of_a_real_kernel, "for vsock, in a VM")
 
 #include <sys/wait.h>
 
+/* proves: C2, C7 */
 TEST(vsock_errors_of_a_real_kernel)
 {
     static const struct {
@@ -618,6 +624,7 @@ TEST(what_waiting_cannot_mend_is_final)
     virtsock_options_free(o);
 }
 
+/* proves: L6 */
 TEST(a_path_of_107_bytes_fits_and_108_do_not)
 {
     virtsock_address  *fits, *too_long;
@@ -648,6 +655,7 @@ static mode_t mode_at(const char *path)
     return file.st_mode & 0777;
 }
 
+/* proves: L5 */
 TEST(sockets_are_for_their_owner)
 {
     if (!test_is_unix())
@@ -690,6 +698,7 @@ static void *watch_mode(void *v)
     return NULL;
 }
 
+/* proves: L5 */
 TEST(no_moment_is_wider)
 {
     if (!test_is_unix())
@@ -724,6 +733,7 @@ static int raw_listener(const char *path, bool listens)
     return fd;
 }
 
+/* proves: L1 */
 TEST(a_stale_socket_is_replaced)
 {
     if (!test_is_unix())
@@ -740,6 +750,7 @@ TEST(a_stale_socket_is_replaced)
     virtsock_address_free(a);
 }
 
+/* proves: L3 */
 TEST(what_is_no_stale_socket_stays)
 {
     if (!test_is_unix())
@@ -772,6 +783,7 @@ TEST(what_is_no_stale_socket_stays)
     virtsock_address_free(a);
 }
 
+/* proves: L4 */
 TEST(another_s_socket_is_not_removed_at_close)
 {
     if (!test_is_unix())
@@ -835,6 +847,7 @@ static virtsock_status try_rule(const char *rule)
     return status;
 }
 
+/* proves: L9 */
 TEST(rules_admit_and_refuse)
 {
     char me[32];
@@ -857,6 +870,7 @@ TEST(rules_admit_and_refuse)
     }
 }
 
+/* proves: L12 */
 TEST(a_crowd_of_refused_clients_does_not_hold_accept)
 {
     virtsock_options  *o = virtsock_options_new();
@@ -967,6 +981,7 @@ TEST(self_is_the_effective_user)
     virtsock_options_free(o);
 }
 
+/* proves: L11 */
 TEST(out_of_descriptors)
 {
     virtsock_address  *a = test_parse(test_address());

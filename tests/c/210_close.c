@@ -184,6 +184,7 @@ static void check_wakes(enum what what)
     CHECK(late <= may_be_late && worst < 2000000);
 }
 
+/* proves: T1 */
 TEST(close_wakes_recv) { check_wakes(RECV); }
 TEST(close_wakes_a_timed_recv) { check_wakes(RECV_TIMED); }
 TEST(close_wakes_recv_exact)
@@ -194,8 +195,10 @@ TEST(close_wakes_recv_exact)
 }
 TEST(close_wakes_send) { check_wakes(SEND); }
 TEST(close_wakes_a_timed_send) { check_wakes(SEND_TIMED); }
+/* proves: L13 */
 TEST(close_wakes_accept) { check_wakes(ACCEPT); }
 TEST(close_wakes_a_timed_accept) { check_wakes(ACCEPT_TIMED); }
+/* proves: C8 */
 TEST(close_wakes_a_connect_to_a_full_backlog) { check_wakes(CONNECT); }
 TEST(close_wakes_a_connect_between_attempts) { check_wakes(CONNECT_PAUSED); }
 
@@ -235,6 +238,7 @@ static void *read_on(void *v)
     return NULL;
 }
 
+/* proves: T1 */
 TEST(no_number_is_reused_under_a_call)
 {
     pthread_t taker;
@@ -266,6 +270,7 @@ TEST(no_number_is_reused_under_a_call)
 }
 
 /* A connection succeeds at the moment a close comes: one of the two, and no descriptor is lost or touched that is another's. */
+/* proves: C8 */
 TEST(connect_races_with_close)
 {
     virtsock_options *o = virtsock_options_new();
@@ -339,6 +344,7 @@ TEST(asking_races_with_close)
 
 /* --- Ending in order ------------------------------------------------------------------------------------------------------------ */
 
+/* proves: T2 */
 TEST(closed_is_closed)
 {
     virtsock_stream *s[2];
@@ -376,6 +382,7 @@ static void *read_slowly(void *v)
     return (void *)(uintptr_t)total;
 }
 
+/* proves: D6 */
 TEST(finish_loses_nothing)
 {
     static const char data[65536];

@@ -143,6 +143,7 @@ static virtsock_options *with(virtsock_option option, int64_t value)
 
 #define GUID "00000034-facb-11e6-bd58-64006a7986d3"
 
+/* proves: C9, C11, C12 */
 TEST(mux_answers)
 {
     static const struct {
@@ -208,6 +209,7 @@ TEST(mux_service_is_asked_for_by_guid)
     mux_end(&m);
 }
 
+/* proves: C3, C10 */
 TEST(mux_silence_ends_at_the_deadline)
 {
     static const struct script script = { "CONNECT 52\n", .says = NULL };
@@ -465,6 +467,7 @@ static void check_hyperkit(const char *text, const char *asks, const char *direc
     mux_end(&m);
 }
 
+/* proves: C14 */
 TEST(hyperkit_is_asked_in_18_bytes)
 {
     char text[200], home[160], old[100];
@@ -555,6 +558,7 @@ TEST(rules_that_a_multiplexer_can_check)
 }
 
 /* The tail is part of what must fit: 107 bytes do, 108 do not, and nothing was made. */
+/* proves: L6 */
 TEST(paths_that_just_fit)
 {
     static const struct {
@@ -639,6 +643,7 @@ TEST(tcp)
 }
 
 /* Where nobody listens on a port of the range that clients get theirs from, a client may be given that very port, and so meet itself. */
+/* proves: C7 */
 TEST(tcp_does_not_meet_itself)
 {
     virtsock_address *a;

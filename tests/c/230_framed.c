@@ -216,6 +216,7 @@ static void check_talk(char *steps, char *unused)
     free_both(s);
 }
 
+/* proves: framed */
 TEST(talks)
 {
     STREAMS();
@@ -276,6 +277,7 @@ static void check_order(const int ours[2], int our_count, const int theirs[3], i
     free_both(s);
 }
 
+/* proves: framed */
 TEST(every_order)
 {
     static const int theirs[][3] = {

@@ -26,6 +26,7 @@ TEST(bytes_are_bytes)
     end(s);
 }
 
+/* proves: D14 */
 TEST(nothing_is_nothing)
 {
     virtsock_stream *s[2];
@@ -75,6 +76,7 @@ TEST(slices)
     end(s);
 }
 
+/* proves: D5 */
 TEST(half_close_both_ways)
 {
     virtsock_stream *s[2];
@@ -101,6 +103,7 @@ TEST(half_close_both_ways)
     end(s);
 }
 
+/* proves: D6, D16 */
 TEST(data_then_close)
 {
     virtsock_stream *s[2];
@@ -119,6 +122,7 @@ TEST(data_then_close)
 }
 
 /* Without SIGPIPE, whatever the program does with it: the default would end this one. */
+/* proves: D2, D11 */
 TEST(sending_to_nobody_is_reset)
 {
     virtsock_stream *s[2];
@@ -146,6 +150,7 @@ NO_TEST(a_killed_peer_is_noticed, "Windows has no fork; the peers that end badly
 #include <signal.h>
 #include <sys/wait.h>
 
+/* proves: D3 */
 TEST(a_killed_peer_is_noticed)
 {
     virtsock_address  *a = test_parse(test_address());
@@ -177,6 +182,7 @@ TEST(a_killed_peer_is_noticed)
 
 #endif
 
+/* proves: D14 */
 TEST(lengths_beyond_everything)
 {
     virtsock_stream *s[2];

@@ -98,6 +98,7 @@ static void *drain(void *v)
 }
 
 /* What a send that ran out of time says it has sent is what the peer receives. */
+/* proves: D1, D9 */
 TEST(counts_are_exact)
 {
     const size_t      size = test_is_unix() || test_is_vsock() ? 8u << 20 : 64u << 20;     /* what a system's buffers do not take */

@@ -16,6 +16,7 @@ static void fill(virtsock_stream *s)
     CHECK_STATUS(status, VIRTSOCK_E_TIMEOUT, e);
 }
 
+/* proves: D13, D15 */
 TEST(recv_and_send_end_in_time)
 {
     virtsock_options *o = virtsock_options_new();
@@ -65,6 +66,7 @@ static void *drip(void *v)
 }
 
 /* Each byte that comes does not give the call its whole time again. */
+/* proves: D9 */
 TEST(the_time_is_a_total)
 {
     virtsock_stream  *s[2];
@@ -119,6 +121,7 @@ static void storm(bool on, bool restart)
 }
 
 /* A thousand signals a second: nobody sees them, and no wait is early or late. */
+/* proves: C6, D12 */
 TEST(a_storm_of_signals_changes_nothing)
 {
     virtsock_address  *a = test_parse(test_address()), *nobody = test_parse(test_address());
@@ -214,6 +217,7 @@ TEST(interruptible_waits_end_with_a_signal)
 
 #endif
 
+/* proves: D15 */
 TEST(a_connect_timeout_of_nothing_tries_once)
 {
     virtsock_options  *o = virtsock_options_new();

@@ -133,6 +133,7 @@ static void check_child(pid_t pid)
 }
 
 /* The child frees what it inherited, with a call of the parent inside and without: the parent's conversations go on. */
+/* proves: T4 */
 TEST(a_child_frees_its_copies_alone)
 {
     virtsock_address  *a = test_parse(test_address());
@@ -282,6 +283,7 @@ TEST(a_child_s_waits_are_its_own)
 }
 
 /* The child's explicit close of a listener ends the child's copy; the name is its maker's. */
+/* proves: T4 */
 TEST(the_name_is_its_maker_s)
 {
     virtsock_address  *a = test_parse(test_address());
@@ -305,6 +307,7 @@ TEST(the_name_is_its_maker_s)
 /* --- Programs that are started, and counts ------------------------------------------------------------------------------------ */
 
 /* A program that is started finds no descriptor of ours, whatever was going on. */
+/* proves: T5 */
 TEST(nothing_is_inherited_by_programs)
 {
     virtsock_address  *a = test_parse(test_address());

@@ -52,6 +52,7 @@ static void *ask(void *v)
     return NULL;
 }
 
+/* proves: T3 */
 TEST(three_senders_three_receivers)
 {
     virtsock_stream *s[2];

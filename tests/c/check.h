@@ -4,6 +4,7 @@
  * runs those (all, without). A line a test: `ok NAME`, `skip NAME: why`, `FAIL NAME: where what`; then END: without it the run is void.
  * The transport under test comes from outside: test_address gives a fresh address of it.
  */
+/* proves: local, compilers, linux */
 #ifndef CHECK_H
 #define CHECK_H
 

@@ -31,6 +31,7 @@ def runs(folder, multiplexer):  # noqa: F811
 
 
 @pytest.mark.parametrize(("target", "transport"), RUNS)
+@pytest.mark.proves("aarch64", "s390x")
 def test_every_row_is_well(runs, target, transport, need):
     need((target, transport) in runs, f"{target} is not built, or qemu-user is not installed")
     done = runs[target, transport].result()

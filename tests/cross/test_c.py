@@ -19,6 +19,7 @@ ENVIRONMENT = {"VIRTSOCK_TEST_SLOW": "3", "VIRTSOCK_TEST_ROUNDS": "20", "VIRTSOC
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(("program", "test"), TESTS, ids=[" ".join(row) for row in TESTS])
+@pytest.mark.proves("T12", "compilers", "musl", "aarch64", "s390x")
 def test_c(target, program, test, need):
     found = command(target, f"tests/c/{program}")
     need(found, f"{target} is not built, or qemu-user is not installed")

@@ -11,6 +11,8 @@ import pytest
 
 from builds import BUILD, ROOT
 
+pytestmark = pytest.mark.proves("macos", "freebsd")
+
 # Preset: format, what the library is called by those who need it, what it needs.
 LINKER_S_OWN = {"__mh_dylib_header", "___dso_handle"}     # zig's linker gives them to everybody
 MACOS = ("@rpath/libvirtsock.0.dylib", {"/usr/lib/libSystem.B.dylib"})

@@ -7,6 +7,7 @@
 
 #include "talk.h"
 
+/* proves: L11, L12, D1 */
 SCENARIO(connect_echo_close)
 {
     struct talk t;
@@ -41,6 +42,7 @@ static virtsock_status drive(virtsock_stream **out, const virtsock_address *a, c
     return status;
 }
 
+/* proves: C6 */
 SCENARIO(a_poll_loop_connects)
 {
     struct talk t;
@@ -53,6 +55,7 @@ SCENARIO(a_poll_loop_connects)
     talk_end(&t);
 }
 
+/* proves: D2, D4, D7 */
 SCENARIO(slices_and_half_closes)
 {
     const virtsock_slice slices[] = { { "he", 2 }, { NULL, 0 }, { "llo", 3 } };
@@ -321,6 +324,7 @@ static pthread_t go_inside(void *(*work)(void *), void *handle)
     return thread;
 }
 
+/* proves: T1 */
 SCENARIO(close_wakes_recv)
 {
     void *(*const works[])(void *) = { receive, receive_in_time };
@@ -337,6 +341,7 @@ SCENARIO(close_wakes_recv)
     }
 }
 
+/* proves: L13 */
 SCENARIO(close_wakes_accept)
 {
     struct talk t;

@@ -32,6 +32,7 @@ static bool is_unix(void)
     return strncmp(talk_text(), "unix", 4) == 0;
 }
 
+/* proves: T6 */
 SCENARIO(values)
 {
     virtsock_address *a[4], *b;
@@ -67,6 +68,7 @@ static void ask_this_system(void)
     TRY("cid", local, virtsock_local_cid(&cid, &e));
 }
 
+/* proves: C15, D4 */
 TEST(this_system)
 {
     uint32_t cid;
@@ -98,6 +100,7 @@ static const char *talk_path(void)
     return path;
 }
 
+/* proves: L1 */
 SCENARIO(a_stale_socket_is_taken_over)
 {
     struct talk t;
@@ -111,6 +114,7 @@ SCENARIO(a_stale_socket_is_taken_over)
 }
 
 /* "Nobody listens" is believed: the kernel alone knows. Whatever else fails, the live one keeps its name. */
+/* proves: L2 */
 SCENARIO(a_live_socket_is_left_alone)
 {
     virtsock_error     now = { 0 };
@@ -150,6 +154,7 @@ static virtsock_status listen_or_nothing(virtsock_listener **out, const virtsock
 }
 
 /* A mode that the umask has taken from, so that it must be mended after the bind. */
+/* proves: L4 */
 SCENARIO(a_mode_of_its_own)
 {
     const mode_t      old = umask(022);
@@ -260,6 +265,7 @@ static int fill(const char *path, int fds[8])
     return 8;
 }
 
+/* proves: C5 */
 SCENARIO(a_full_backlog)
 {
     virtsock_options *o = options_new();
@@ -357,6 +363,7 @@ static void ask_for_vsock(void)
     virtsock_options_free(o);
 }
 
+/* proves: C3 */
 TEST(vsock_without_a_peer)
 {
     if (virtsock_supported(VIRTSOCK_SCHEME_VSOCK, NULL) != VIRTSOCK_OK)

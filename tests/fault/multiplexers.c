@@ -93,12 +93,14 @@ static void torture_with(const char *name, const char *request, const char *answ
     rmdir(folder);
 }
 
+/* proves: C13, C13b */
 TEST(vsock_mux)
 {
     begin("vsock-mux://:52%s/vm.sock");
     torture_with("vm.sock", "CONNECT 52\n", "OK 1073741824\n");
 }
 
+/* proves: C13b */
 TEST(hyperkit)
 {
     begin("hyperkit://:52%s");

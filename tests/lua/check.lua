@@ -5,6 +5,8 @@
 -- the run is void. VIRTSOCK_TEST_TRANSPORT says over what; VIRTSOCK_TEST_GC=1 makes the collector as aggressive as it can be. At the end no
 -- descriptor may be open that was not at the start, when the collector has had its say.
 
+-- proves: lua, lua-others
+
 -- LuaJIT: the same tests over libvirtsock.so; those of the functions that SWIG makes skip themselves.
 local ffi = os.getenv "VIRTSOCK_TEST_FFI"
 if ffi then package.loaded["virtsock"] = require "virtsock.ffi" end

@@ -16,6 +16,8 @@ from programs import run_whole
 from .chroot import inside
 from .conftest import DONE, PLACE
 
+pytestmark = pytest.mark.proves("lua55")
+
 ENVIRONMENT = {"LUA_PATH": f"{PLACE}/module/?.lua;{PLACE}/tests/lua/?.lua;;", "LUA_CPATH": f"{PLACE}/module/?.so;;", "LC_ALL": "C"}
 FILES = sorted((ROOT / "tests" / "lua").glob("[0-9]*.lua"))
 RUNS = {

@@ -216,6 +216,7 @@ OF_UNIX = ["connect", "wait"] if IS_UNIX else []
 @pytest.mark.parametrize(
     "what", ["recv", "recv, large", "recv, timed", "recv_into", "send", "sendmsg", "finish", "close", "accept", *OF_STREAMS, *OF_UNIX]
 )
+@pytest.mark.proves("T11")
 def test_ctrl_c(address, what: str) -> None:
     done = subprocess.run([sys.executable, "-c", CTRL_C, str(address()), what], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stderr

@@ -200,6 +200,7 @@ def test_programs_inherit_nothing(pair, listener) -> None:
     assert subprocess.run(command, close_fds=False, capture_output=True, text=True, check=True).stdout.split() == ["False"] * 3
 
 
+@pytest.mark.proves("D3")
 def test_a_killed_peer(listener) -> None:
     code = "import sys, time, virtsock; s = virtsock.connect(sys.argv[1]); s.send(b'here'); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", code, str(listener.address)])

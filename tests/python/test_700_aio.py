@@ -30,7 +30,7 @@ from conftest import IS_UNIX, SLOW, TRANSPORT, open_descriptors, stream_only
 from virtsock import Address, Status, aio
 from virtsock._aio_threads import Transport
 
-pytestmark = [stream_only, pytest.mark.filterwarnings("error")]
+pytestmark = [pytest.mark.proves("python-others"), stream_only, pytest.mark.filterwarnings("error")]
 own_transport = pytest.mark.skipif(TRANSPORT != "unix", reason="has a transport of its own, and runs once")
 
 MEBI = 1 << 20

@@ -24,7 +24,7 @@ from conftest import IS_UNIX, SLOW, TRANSPORT, stream_only
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "python"
 LIMIT = 30 * SLOW
 
-pytestmark = stream_only
+pytestmark = [stream_only, pytest.mark.proves("python-others")]
 
 
 class Server:

@@ -160,7 +160,7 @@ def test_canonical() -> None:
 
 # --- A comm ---------------------------------------------------------------------------------------------------------------
 
-pytestmark = stream_only
+pytestmark = [stream_only, pytest.mark.proves("dask")]
 
 
 @contextlib.asynccontextmanager

@@ -212,6 +212,7 @@ def tangle(listener: virtsock.Listener, rng: random.Random) -> None:
     del watch
 
 
+@pytest.mark.proves("T11")
 def test_the_collector_in_odd_orders(listener) -> None:
     rng = random.Random(7)
 

@@ -91,6 +91,7 @@ def test_a_buffer_that_is_sent_cannot_be_resized(pair) -> None:
     data.clear()
 
 
+@pytest.mark.proves("T11")
 def test_a_blocked_call_lets_others_run(pair, listener) -> None:
     client, server = pair
     for call in (lambda: client.recv(1), lambda: client.recv(1000000)):

@@ -10,6 +10,8 @@ from builds import BUILD
 
 from . import kernel
 
+pytestmark = pytest.mark.proves("dask")
+
 PYTHON = BUILD / "venv" / "bin" / "python"
 PATIENCE = 300                  # an emulated machine takes most of a minute to start Dask
 QUIET = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": f"{PATIENCE}s", "DASK_DISTRIBUTED__ADMIN__TICK__LIMIT": f"{PATIENCE}s"}

@@ -14,6 +14,8 @@ from builds import PLAIN
 from . import kernel
 from .exchange import LANGUAGES, TOOL, ask, command, serve
 
+pytestmark = pytest.mark.proves("vsock-pair", "mux")
+
 PORT = 7100
 WAYS = {"vhost host->guest": 0, "vhost guest->host": 1, "mux host->guest": 0, "mux guest->host": 1, "mux guest->guest": 2}
 VSOCK_LISTENS = [way for way in WAYS if way != "mux guest->host"]
@@ -50,6 +52,7 @@ def test_conversation(way, server):
 
 
 @vsock_listens
+@pytest.mark.proves("L9")
 def test_rules_between_machines(way):
     """The server sees who comes: a guest its host (CID 2), a host its guest, a guest its sibling."""
     ends = way(PORT + 1)
@@ -193,6 +196,7 @@ def test_the_multiplexer_has_no_half_close(mux_vm):
 
 
 @every_way
+@pytest.mark.proves("C1")
 def test_nobody_listens(way):
     """A host that has no listener is not heard of by a guest behind vhost-device-vsock: it answers nothing, and the kernel waits 2 s."""
     ends = way(PORT + 99)

@@ -16,6 +16,8 @@ from .appliance import MEMORY, Appliance
 from .machine import Here, Machine
 from .multiplexer import Multiplexer
 
+pytestmark = pytest.mark.proves("guest-faults")
+
 PYTHON = BUILD / "venv" / "bin" / "python"
 CID = 60
 GUEST_PORT, HOST_PORT, BULK_PORT = 1024, 1025, 1026

@@ -2,7 +2,11 @@
 """gRPC from a host to its guest through a relay at each end: over AF_VSOCK at both, and behind a multiplexer, where the host's is a UNIX
 socket."""
 
+import pytest
+
 from . import grpc_exchange
+
+pytestmark = pytest.mark.proves("grpc")
 
 
 def test_host_and_guest(nested_vms, tmp_path):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from builds import BUILD, ROOT, TOOL
 
+pytestmark = pytest.mark.proves("python-others")
+
 PYTHON = BUILD / "venv" / "bin" / "python"
 EXAMPLES = ROOT / "examples" / "python"
 PORT = 7300

@@ -6,6 +6,8 @@ from builds import BUILD, LUAS, ROOT, lua_environment
 
 import pytest
 
+pytestmark = pytest.mark.proves("vsock", "linux")
+
 TRANSPORTS = ("vsock", "vsock-seqpacket")
 ELSEWHERE = {"150_names", "220_transports"}         # have no transport, or their own
 C_TESTS = sorted({file.stem for file in (ROOT / "tests" / "c").glob("[0-9]*.c")} - ELSEWHERE)
@@ -24,11 +26,12 @@ def run(vm, command, transport, timeout=300, **environment):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("test", C_TESTS)
-def test_c(loopback_vm, test, transport):
+def test_c(loopback_vm, test, transport, ran):
     if test == "230_framed" and transport == "vsock-seqpacket":
         pytest.skip("frames are for streams")
     rounds = "1000" if transport == "vsock" else "200"
     lines = run(loopback_vm, [BUILD / "dev" / "tests" / "c" / test], transport, VIRTSOCK_TEST_ROUNDS=rounds)
+    ran(f"c/{test}.c", lines)
     assert lines[-1] == "END" and any(line.startswith("ok ") for line in lines)
 
 

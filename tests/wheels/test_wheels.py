@@ -20,6 +20,8 @@ from vm.cache import Missing
 from .conftest import RUNS, fresh_venv, run
 from .interpreters import INTERPRETERS
 
+pytestmark = pytest.mark.proves("cpython")
+
 # All that need nothing but pytest; the next ones have libraries of others.
 SUITES = [file for file in sorted((ROOT / "tests" / "python").glob("test_[0-9]*.py")) if file.name < "test_7" or "command" in file.name]
 MODULES = ("native", "_command")

@@ -25,6 +25,7 @@ static void fail_to_connect(void *attempt)
     virtsock_address_free(a);
 }
 
+/* proves: C4 */
 TEST(an_unserved_service_ends_at_its_deadline)
 {
     struct attempt t = { UNSERVED, option(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 700), VIRTSOCK_E_TIMEOUT, { 0 } };
@@ -128,6 +129,7 @@ static void reach_late_service(void *options)
     end_late(&w);
 }
 
+/* proves: C4 */
 TEST(a_late_service_is_found)
 {
     virtsock_options *o = option(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 2500);
@@ -137,6 +139,7 @@ TEST(a_late_service_is_found)
 }
 
 /* An attempt has to be longer than it takes the peer. */
+/* proves: C4 */
 TEST(a_slow_peer_is_reached)
 {
     virtsock_options *o = option(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 2500);
@@ -282,6 +285,7 @@ static int64_t close_a_connect(void *nap_ms)
     return close_into(s, connect_for_ever, *(long *)nap_ms);
 }
 
+/* proves: C8 */
 TEST(a_close_ends_a_connect)
 {
     for (long nap_ms = 1; nap_ms <= 400; nap_ms += 133)         /* in the first attempt, and in the second */

@@ -60,6 +60,7 @@ static long lose(bool lossy, int linger_ms)
     return atol(said);
 }
 
+/* proves: D6 */
 TEST(a_slow_reader_gets_all_of_it)
 {
     CHECK(lose(true, -1) == 2 * MIB && strstr(board_text("slow"), " eof") != NULL);
@@ -67,6 +68,7 @@ TEST(a_slow_reader_gets_all_of_it)
 }
 
 /* What the default protects from. */
+/* proves: D6 */
 TEST(without_a_linger_it_loses_most)
 {
     CHECK(lose(true, 0) < (long)MIB);
@@ -100,6 +102,7 @@ TEST(one_byte_at_a_time)
     virtsock_stream_free(s);
 }
 
+/* proves: D5 */
 TEST(the_peer_ends_first_and_we_still_send)
 {
     virtsock_stream *s[2];
@@ -121,6 +124,7 @@ TEST(the_peer_ends_first_and_we_still_send)
 }
 
 /* As some builds of Windows call it. */
+/* proves: D7 */
 TEST(a_broken_pipe_is_the_end)
 {
     virtsock_stream *s[2];
@@ -143,6 +147,7 @@ TEST(a_broken_pipe_is_the_end)
 }
 
 /* Wine 8 may show it as the end: then this test says so, and nothing else does. */
+/* proves: D2 */
 TEST(a_reset_in_mid_stream)
 {
     virtsock_stream *s;
@@ -174,6 +179,7 @@ static void receive_in_vain(void *s)
     CHECK(n == 0);
 }
 
+/* proves: D10 */
 TEST(a_receive_ends_in_its_time)
 {
     virtsock_stream *s;
@@ -218,7 +224,9 @@ static void check_close_ends(void *(*call)(void *))
     check_says(0, LATE_MS, close_a_call, &call);
 }
 
+/* proves: T1 */
 TEST(a_close_ends_a_receive) { check_close_ends(receive_for_ever); }
+/* proves: T1 */
 TEST(a_close_ends_a_send) { check_close_ends(send_for_ever); }
 
 struct sending {
@@ -239,6 +247,7 @@ static void send_in_vain(void *sending)
 }
 
 /* What is said to have gone is what comes. */
+/* proves: D9 */
 TEST(a_send_ends_in_its_time_with_an_exact_count)
 {
     virtsock_stream *s[2];
@@ -335,6 +344,7 @@ static void *echo(void *stream)
 }
 
 /* A receive that may not wait is taken back each time, with what it had by then. */
+/* proves: D10 */
 TEST(an_echo_is_whole_with_receives_that_do_not_wait)
 {
     virtsock_stream *s[2];
@@ -406,12 +416,14 @@ static unsigned long longest_send(const virtsock_options *o)
     return longest;
 }
 
+/* proves: D8 */
 TEST(a_send_is_64_kib_at_most)
 {
     CHECK(longest_send(NULL) == 65536);
 }
 
 /* Builds that break a connection over more than 8 KiB. */
+/* proves: D8 */
 TEST(a_send_is_message_max_at_most)
 {
     virtsock_options *o = option(VIRTSOCK_OPTION_MESSAGE_MAX, 8192);

@@ -80,6 +80,7 @@ TEST(an_option_that_the_build_lacks_is_told)
 
 /* --- What the system has of ours --------------------------------------------------------------------------------------------------- */
 
+/* proves: T5 */
 TEST(nothing_is_inherited)
 {
     virtsock_address  *a = test_parse(test_address());
@@ -159,6 +160,7 @@ TEST(a_detached_socket_goes_to_a_completion_port)
 }
 
 /* Another module has called WSACleanup once too often. */
+/* proves: T10 */
 TEST(winsock_is_started_again)
 {
     virtsock_stream *s[2];

@@ -8,6 +8,8 @@ from builds import BUILD
 from .peers import Peers
 from .rig import Wine
 
+pytestmark = pytest.mark.proves("hyperv", "windows")
+
 
 @pytest.fixture(scope="session")
 def wine(request):

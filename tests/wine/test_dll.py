@@ -10,6 +10,8 @@ from builds import BUILD, ROOT
 
 from .renamed import printed
 
+pytestmark = pytest.mark.proves("windows-i686")
+
 KINDS = {"mingw64": "x86_64-w64-mingw32", "mingw32": "i686-w64-mingw32"}
 SYSTEM = {"ADVAPI32.dll", "KERNEL32.dll", "WS2_32.dll"}
 RUNTIME = re.compile(r"msvcrt\.dll|ucrtbase\.dll|api-ms-win-crt-[\w-]+\.dll")

@@ -15,25 +15,26 @@ RACE = "a_reset_in_mid_stream"          # Wine 8 may show it as an end in order
 RUNS, MISSES_MAX = 20, 2
 
 
-def run(wine, board, program, test):
+def run(wine, board, ran, program, test):
     """Figures of a run, lines that begin with `#`, are shown with `-rP`."""
     lines = wine.run(PROGRAMS / f"{program}.exe", test, board=board, VIRTSOCK_TEST_TRANSPORT="hvsock", VIRTSOCK_TEST_SLOW="2")
     print(*(line for line in lines if line.startswith("# ")), sep="\n")
+    ran(f"wine/{program}.c", lines)
     judge(lines, test)
     return lines
 
 
 @pytest.mark.parametrize(("program", "test"), [row for row in ROWS if row[1] != RACE], ids=["-".join(row) for row in ROWS if row[1] != RACE])
-def test_hyperv(wine, board, peers, program, test):
-    run(wine, board, program, test)
+def test_hyperv(wine, board, peers, ran, program, test):
+    run(wine, board, ran, program, test)
 
 
-def test_reset(wine, board, peers):
+def test_reset(wine, board, peers, ran):
     """One run, and where Wine's race hid the reset, so many that it may not be more than that race."""
     program = next(program for program, test in ROWS if test == RACE)
     missed, runs = 0, 0
     while runs == 0 or (missed and runs < RUNS):
-        missed += any(re.match(rf"miss {RACE}: ", line) for line in run(wine, board, program, RACE))
+        missed += any(re.match(rf"miss {RACE}: ", line) for line in run(wine, board, ran, program, RACE))
         runs += 1
         assert missed <= MISSES_MAX, f"{missed} of {runs} runs saw the end of the stream where the peer reset the connection"
     if missed:

@@ -16,6 +16,8 @@ from .renamed import place
 from .rig import windows
 from .test_tool import Tool, program
 
+pytestmark = pytest.mark.proves("windows-lua")
+
 __all__ = ["program"]                   # a fixture
 
 FILES = sorted((ROOT / "tests" / "lua").glob("[0-9]*.lua"))

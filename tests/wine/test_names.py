@@ -74,6 +74,7 @@ def noted(written, what):
     ("exit126", "unsupported", "no Hyper-V module"), ("exit1", "system", "exit code is 1"), ("junk", "protocol", "no id in the answer"),
     ("half", "protocol", "no id in the answer"), ("flood", "protocol", "the answer does not end"),
 ])  # fmt: skip
+@pytest.mark.proves("C17")
 def test_answers(planted, ask, mode, status, piece):
     [(got, ms, text, advice)], written = ask(mode, "hvsock://My%20VM/80")
     assert (got, piece in text) == (status, True), text
@@ -81,6 +82,7 @@ def test_answers(planted, ask, mode, status, piece):
     assert advice or status not in ("denied", "not found", "timeout")
 
 
+@pytest.mark.proves("C17")
 def test_a_hang_ends_with_its_tree(planted, ask):
     """It had answered, and started another: all of it is gone (names.exe looks) when the time has passed."""
     [(status, ms, text, _)], written = ask("hang", "hvsock://web/80", limit="700")
@@ -118,6 +120,7 @@ def test_wsl(planted, ask):
 # --- Names are data -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("T13")
 def test_hostile_names_arrive_byte_for_byte(planted, ask):
     rows = [(unescape(name), text) for name, verdict, text in NAMES if verdict == "ok"]
     answers, written = ask("answer", *(f"hvsock://{text}/80" for _, text in rows))
@@ -136,6 +139,7 @@ def test_its_words(planted, ask):
     assert noted(written, "input") == ["0"]
 
 
+@pytest.mark.proves("T5")
 def test_nothing_is_inherited(planted, ask):
     """names.exe has an inheritable handle open; and a variable of that name in its own environment is not passed on."""
     _, written = ask("answer", "hvsock://web/80", VIRTSOCK_NAME="planted", virtsock_name="planted")
@@ -143,6 +147,7 @@ def test_nothing_is_inherited(planted, ask):
     assert noted(written, "name") == ["web"]
 
 
+@pytest.mark.proves("T14")
 def test_no_other_powershell_is_run(planted, ask, tmp_path, monkeypatch):
     """Neither of the working directory, nor of PATH, nor beside the program."""
     for folder in (tmp_path, PROGRAMS):
@@ -177,6 +182,7 @@ def names(wine, *words):
     return wine.run(PROGRAMS / "names.exe", *words)[0].split("|")
 
 
+@pytest.mark.proves("L14")
 def test_registry(wine, registry):
     assert names(wine, "register", "80", "it's")[0] == "ok"
     assert registry() == {SERVICE: "it's"}

@@ -12,6 +12,8 @@ from vm.packages import unpack_source
 
 from .renamed import printed
 
+pytestmark = pytest.mark.proves("windows-python")
+
 TRIPLE = "x86_64-w64-mingw32"
 SOURCE = "python3.11"                   # the oldest that the stable ABI of the wheel is for
 FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The shim judges: what no Hyper-V socket does is refused with the error that Windows has for it, and said in its log."""
 
+import pytest
+
 from builds import BUILD
 
 from .rig import windows
@@ -23,6 +25,7 @@ DONE = ("bind", "a listener", "ConnectEx", "the context", "getpeername", "Accept
         "a flag", "shutdown")
 
 
+@pytest.mark.proves("D8")
 def test_what_it_refuses(wine, board, tmp_path):
     log = tmp_path / "log"
     *rows, library, _ = wine.run(PROGRAMS / "refusals.exe", board=board, HVSHIM_LOG=windows(log))
