@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""`virtsock relay`: conversations that come to their end in a state of their own - before TO is there, with a reader that stalls, with bytes
+that nobody takes, while it is asked to end - and that what one leaves behind is not another's."""
+
+import contextlib
+import fcntl
+import os
+import re
+import select
+import socket
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+import pytest
+from test_relay import MIB, accept, connect, digest, listener, place, relay  # noqa: F401
+from test_tools import eventually, read_to_end
+
+
+def waiting(s):
+    """Bytes that lie there to be received."""
+    return struct.unpack("i", fcntl.ioctl(s, termios.FIONREAD, bytes(4)))[0]
+
+
+def take(s, size):
+    data = b""
+    while len(data) < size and (part := s.recv(size - len(data))):
+        data += part
+    return data
+
+
+def fill(s, seconds=0.3):
+    """Sends until for so long neither the relay nor its peer has taken anything. How much."""
+    sent, last = 0, time.monotonic()
+    s.setblocking(False)
+    while time.monotonic() < last + seconds:
+        try:
+            sent += s.send(MIB[:65536])
+            last = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.01)
+    s.settimeout(30)
+    return sent
+
+
+def takes_no_more(s):
+    """Asked by a send, without the poll of a timeout: that does not tell it of a full queue."""
+    s.setblocking(False)
+    try:
+        s.send(b"x")
+    except (BlockingIOError, BrokenPipeError) as error:
+        return isinstance(error, BrokenPipeError)
+    finally:
+        s.settimeout(30)
+
+
+def events_of(s, seconds=10):
+    poll = select.poll()
+    poll.register(s, 0)
+    return [event for _, event in poll.poll(seconds * 1000)]
+
+
+@contextlib.contextmanager
+def conversation(path, server):
+    """A client and what the relay has connected it to."""
+    with connect(path) as client, accept(server) as s:
+        yield client, s
+
+
+# --- Before TO is there ------------------------------------------------------------------------------------------------------
+
+
+def test_client_that_has_gone_is_gone_for_a_target_that_comes_later(place):
+    """Its bytes are worth the wait; that nobody takes an answer any more must be seen by a target that says nothing."""
+    with relay(place, "--wait", "forever", f"unix://{place}/from", f"unix://{place}/to") as r:
+        with connect(place / "from") as client:
+            client.sendall(b"last words")
+            eventually(lambda: "client 1 of" in r.log())
+        time.sleep(0.1)  # the relay hears of it before there is a target, or after: both are to end alike
+        with listener(place / "to") as server, accept(server) as s:
+            assert read_to_end(s) == b"last words"
+            assert events_of(s) == [select.POLLHUP]
+        eventually(lambda: ": 10 bytes, 0 back\n" in r.log())
+
+
+# --- A reader that stalls ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", ["client", "server"])
+def test_a_reader_that_gives_up_is_told_to_a_sender_that_waits(place, reader):
+    """No event tells that of a peer whose queue is full: a sender that waits is tried again."""
+    with listener(place / "to") as server, relay(place, f"unix://{place}/from", f"unix://{place}/to"):
+        with conversation(place / "from", server) as (client, s):
+            reads, sends = (client, s) if reader == "client" else (s, client)
+            fill(sends)
+            reads.shutdown(socket.SHUT_RD)
+            eventually(lambda: takes_no_more(sends), 30)
+            reads.sendall(b"the other direction goes on")
+            assert sends.recv(100) == b"the other direction goes on"
+
+
+def test_what_there_is_room_for_is_delivered_at_the_end(place):
+    """A reader that has made some room, but not so much that an event tells of it, when all is cut. (A look at those who wait may come in
+    between, and tell as well: three times.)"""
+    for _ in range(3):
+        with listener(place / "to") as server, relay(place, "--drain", "0", f"unix://{place}/from", f"unix://{place}/to") as r:
+            with conversation(place / "from", server) as (client, s):
+                fill(client)
+                there, got = waiting(s), len(s.recv(60000))
+                r.terminate()
+                assert r.wait(10) == 0
+                with contextlib.suppress(ConnectionResetError):
+                    while part := s.recv(65536):
+                        got += len(part)
+                assert got > there
+        (place / "to").unlink()
+
+
+# --- What one leaves behind --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["gives up", "idle", "cut short"])
+def test_bytes_that_nobody_took_are_not_another_s(place, ending):
+    """A conversation of much is carried by a pipe of the kernel, and pipes are used again."""
+    limit = "idle=0.3" if ending == "idle" else ""
+    (place / "rules").write_text(f"unix://{place}/a unix://{place}/to {limit}\nunix://{place}/b unix://{place}/to\n")
+    with listener(place / "to") as server, relay(place, "--threads", "1", "--rules", str(place / "rules")) as r:
+        eventually(lambda: r.log().count("listening on") == 2)
+        for number in range(1, 4):
+            with conversation(place / "a", server) as (client, s):
+                for _ in range(40):  # by now there is a pipe
+                    client.sendall(MIB[:20000])
+                    assert take(s, 20000) == MIB[:20000]
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    fill(client)
+                if ending == "cut short":
+                    client.close()
+                elif ending == "gives up":
+                    s.shutdown(socket.SHUT_RD)
+                else:
+                    eventually(lambda: r.log().count("then nothing for too long") == number)
+            with conversation(place / "b", server) as (client, s):
+                sender = threading.Thread(target=lambda: (client.sendall(MIB), client.shutdown(socket.SHUT_WR)))
+                sender.start()
+                assert digest(read_to_end(s)) == digest(MIB)
+                sender.join(30)
+
+
+# --- Targets that can be had once --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", ["fd", "standard"])
+def test_a_target_that_can_be_had_once_takes_one_client(place, to):
+    """Then nobody is let in, and it ends with that conversation."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(30)
+    address = f"fd://{theirs.fileno()}" if to == "fd" else "-"
+    with ours, relay(place, f"unix://{place}/from", address, pass_fds=[theirs.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as r:
+        theirs.close()
+        with connect(place / "from") as client:
+            client.sendall(b"first")
+            assert (ours.recv(5) if to == "fd" else os.read(r.stdout.fileno(), 5)) == b"first"
+            eventually(lambda: not (place / "from").exists())
+            with pytest.raises(OSError):
+                connect(place / "from")
+        ours.close()
+        r.stdin.close()
+        assert r.wait(10) == 0
+        assert "client 2" not in r.log()
+
+
+# --- Asked to end ------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def manager(place):
+    """What a service manager hears, and the environment that leads to it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(str(place / "notify"))
+        s.settimeout(30)
+        yield s, {**os.environ, "NOTIFY_SOCKET": str(place / "notify")}
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_who_waits_to_be_accepted_is_served_while_it_drains(place, kind):
+    """--max keeps the second waiting; whatever the socket's kind, it has connected, and is not dropped. A UNIX socket lets in no other."""
+    from_ = f"unix://{place}/from" if kind == "unix" else "tcp://127.0.0.1:any"
+    words = "--max", "1", "--drain", "30", from_, f"unix://{place}/to"
+    with listener(place / "to") as server, manager(place) as (hears, env), relay(place, *words, env=env) as r:
+        port = re.search(r"listening on tcp://127.0.0.1:(\d+)", r.log())
+
+        def enter():
+            return socket.create_connection(("127.0.0.1", int(port[1])), timeout=30) if port else connect(place / "from")
+
+        def is_refused():
+            try:
+                enter().close()
+            except ConnectionRefusedError:
+                return True
+
+        assert hears.recv(100) == b"READY=1"
+        with enter() as first, accept(server) as s, enter() as second:
+            second.sendall(b"my turn")
+            r.terminate()
+            assert hears.recv(100) == b"STOPPING=1"
+            if kind == "unix":
+                eventually(is_refused)
+            first.close()
+            s.close()
+            with accept(server) as s:
+                assert s.recv(7) == b"my turn"
+                s.sendall(b"well done")
+                assert second.recv(9) == b"well done"
+        server.close()
+        assert r.wait(30) == 0
