@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""`virtsock relay`: conversations that come to their end in a state of their own - before TO is there, with a reader that stalls, with bytes
-that nobody takes, while it is asked to end - and that what one leaves behind is not another's."""
+# ruff: noqa: F811
+"""`virtsock relay`: conversations that end in a state of their own (before TO is there, with a reader that stalls, with bytes that
+nobody takes, while it is asked to end), and that what one leaves behind is not another's."""
 
 import contextlib
 import fcntl
@@ -16,7 +17,7 @@ import time
 
 import pytest
 from test_relay import MIB, accept, connect, digest, listener, place, relay  # noqa: F401
-from test_tools import eventually, read_to_end
+from test_tools import eventually, read_to_end, running
 
 
 def waiting(s):
@@ -54,6 +55,10 @@ def takes_no_more(s):
         return isinstance(error, BrokenPipeError)
     finally:
         s.settimeout(30)
+
+
+def port_of(r):
+    return int(re.search(r"listening on tcp://127.0.0.1:(\d+)", r.log())[1])
 
 
 def events_of(s, seconds=10):
@@ -102,10 +107,11 @@ def test_a_reader_that_gives_up_is_told_to_a_sender_that_waits(place, reader):
 
 
 def test_what_there_is_room_for_is_delivered_at_the_end(place):
-    """A reader that has made some room, but not so much that an event tells of it, when all is cut. (A look at those who wait may come in
-    between, and tell as well: three times.)"""
+    """A reader that has made some room, but not so much that an event tells of it, when all is cut. Thrice, since a look at senders that
+    wait may come in between, and find the room as well."""
+    words = "--drain", "0", f"unix://{place}/from", f"unix://{place}/to"
     for _ in range(3):
-        with listener(place / "to") as server, relay(place, "--drain", "0", f"unix://{place}/from", f"unix://{place}/to") as r:
+        with listener(place / "to") as server, relay(place, *words) as r:
             with conversation(place / "from", server) as (client, s):
                 fill(client)
                 there, got = waiting(s), len(s.recv(60000))
@@ -116,6 +122,60 @@ def test_what_there_is_room_for_is_delivered_at_the_end(place):
                         got += len(part)
                 assert got > there
         (place / "to").unlink()
+
+
+# --- What is not to be taken for an end --------------------------------------------------------------------------------------
+
+
+def test_silence_is_idle_only_once_its_time_has_passed(place):
+    """From the beginning of a conversation in which nothing has moved yet."""
+    with listener(place / "to") as server, relay(place, "--idle", "1", f"unix://{place}/from", f"unix://{place}/to"):
+        begun = time.monotonic()
+        with conversation(place / "from", server) as (client, _):
+            assert client.recv(1) == b""
+            assert time.monotonic() - begun >= 1
+
+
+def test_a_client_that_has_waited_may_be_idle_as_well(place):
+    words = "--idle", "0.3", "--wait", "forever", f"unix://{place}/from", f"unix://{place}/to"
+    with relay(place, *words) as r, connect(place / "from") as client:
+        eventually(lambda: "client 1 of" in r.log())
+        time.sleep(0.5)  # this is not
+        assert "too long" not in r.log()
+        with listener(place / "to") as server, accept(server):
+            assert client.recv(1) == b""
+            eventually(lambda: "then nothing for too long" in r.log())
+
+
+def test_what_has_moved_once_may_be_idle_as_well(place):
+    with listener(place / "to") as server, relay(place, "--idle", "0.3", f"unix://{place}/from", f"unix://{place}/to") as r:
+        with conversation(place / "from", server) as (client, s):
+            client.sendall(b"x")
+            assert s.recv(1) == b"x"
+            assert client.recv(1) == b""
+            eventually(lambda: "1 bytes, 0 back, then nothing for too long" in r.log())
+
+
+@pytest.mark.parametrize("ending", ["cut", "idle", "unreached"])
+def test_what_is_no_end_is_a_break_for_tcp(place, ending):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        limits = ["--idle", "0.3"] if ending == "idle" else ["--drain", "0"]
+        with relay(place, *limits, "tcp://127.0.0.1:any", target) as r:
+            if ending == "unreached":
+                server.close()
+            with socket.create_connection(("127.0.0.1", port_of(r)), timeout=30) as client:
+                if ending != "unreached":
+                    client.sendall(b"x")
+                    s = accept(server)
+                    assert s.recv(1) == b"x"
+                if ending == "cut":
+                    r.terminate()
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+                if ending != "unreached":
+                    with s, pytest.raises(ConnectionResetError):
+                        s.recv(1)
 
 
 # --- What one leaves behind --------------------------------------------------------------------------------------------------
@@ -157,7 +217,8 @@ def test_a_target_that_can_be_had_once_takes_one_client(place, to):
     ours, theirs = socket.socketpair()
     ours.settimeout(30)
     address = f"fd://{theirs.fileno()}" if to == "fd" else "-"
-    with ours, relay(place, f"unix://{place}/from", address, pass_fds=[theirs.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as r:
+    more = {"pass_fds": [theirs.fileno()], "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ours, relay(place, f"unix://{place}/from", address, **more) as r:
         theirs.close()
         with connect(place / "from") as client:
             client.sendall(b"first")
@@ -169,6 +230,42 @@ def test_a_target_that_can_be_had_once_takes_one_client(place, to):
         r.stdin.close()
         assert r.wait(10) == 0
         assert "client 2" not in r.log()
+
+
+# --- Several threads ---------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_leaves_makes_room_for_the_next(place):
+    """On each thread, while the others of that thread stay."""
+    words = "--threads", "2", "--max", "4", f"unix://{place}/from", f"unix://{place}/to"
+    with listener(place / "to") as server, relay(place, *words), contextlib.ExitStack() as stack:
+        inside = [stack.enter_context(contextlib.ExitStack()) for _ in range(4)]
+        for one in inside:
+            one.enter_context(conversation(place / "from", server))
+        for one in inside:
+            with connect(place / "from") as client:
+                client.sendall(b"my turn")
+                one.close()
+                with accept(server) as s:
+                    assert s.recv(7) == b"my turn"
+            one.enter_context(conversation(place / "from", server))
+
+
+def test_it_ends_with_the_last_conversation_of_any_thread(place):
+    words = "--threads", "2", "--drain", "forever", f"unix://{place}/from", f"unix://{place}/to"
+    for last in (0, 1):
+        with listener(place / "to") as server, relay(place, *words) as r, contextlib.ExitStack() as stack:
+            inside = [stack.enter_context(contextlib.ExitStack()) for _ in range(2)]
+            for one in inside:
+                one.enter_context(conversation(place / "from", server))
+            r.terminate()
+            eventually(lambda: not (place / "from").exists())
+            inside[not last].close()
+            eventually(lambda: r.log().count(" bytes, ") == 1)
+            assert r.poll() is None
+            inside[last].close()
+            assert r.wait(10) == 0
+        (place / "to").unlink()
 
 
 # --- Asked to end ------------------------------------------------------------------------------------------------------------
@@ -183,16 +280,40 @@ def manager(place):
         yield s, {**os.environ, "NOTIFY_SOCKET": str(place / "notify")}
 
 
+def test_who_waits_for_a_target_is_cut_as_well(place):
+    words = "--wait", "forever", "--drain", "0.2", f"unix://{place}/from", f"unix://{place}/to"
+    with relay(place, *words) as r, connect(place / "from") as client:
+        eventually(lambda: "client 1 of" in r.log())
+        r.terminate()
+        assert client.recv(1) == b""
+        assert r.wait(10) == 0
+        assert "0 bytes, 0 back, then it was cut" in r.log()
+
+
+def test_frames_are_cut_as_well(place):
+    from_, to = (f"unix://{place}/{name}?half-close=framed" for name in ("from", "to"))
+    with running("cat", "-l", "--echo", "-v", to, stderr=subprocess.PIPE) as server:
+        server.stderr.readline()
+        with (
+            relay(place, "--drain", "0.2", from_, to) as r,
+            running("cat", from_, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as cat,
+        ):
+            cat.stdin.write(b"x")
+            cat.stdin.flush()
+            assert cat.stdout.read(1) == b"x"
+            r.terminate()
+            assert r.wait(10) == 0
+            assert "then it was cut" in r.log()
+
+
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
 def test_who_waits_to_be_accepted_is_served_while_it_drains(place, kind):
-    """--max keeps the second waiting; whatever the socket's kind, it has connected, and is not dropped. A UNIX socket lets in no other."""
+    """--max keeps the second waiting; it has connected, and is not dropped. A UNIX socket lets in no other."""
     from_ = f"unix://{place}/from" if kind == "unix" else "tcp://127.0.0.1:any"
     words = "--max", "1", "--drain", "30", from_, f"unix://{place}/to"
     with listener(place / "to") as server, manager(place) as (hears, env), relay(place, *words, env=env) as r:
-        port = re.search(r"listening on tcp://127.0.0.1:(\d+)", r.log())
-
         def enter():
-            return socket.create_connection(("127.0.0.1", int(port[1])), timeout=30) if port else connect(place / "from")
+            return connect(place / "from") if kind == "unix" else socket.create_connection(("127.0.0.1", port_of(r)), timeout=30)
 
         def is_refused():
             try:

@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: MIT
+# ruff: noqa: F811
+"""`virtsock relay` as a guest in a house: descriptors, files and memory that it takes and leaves, sockets that others share, what it says
+and how often, and who is served by whom."""
+
+import array
+import contextlib
+import json
+import os
+import pty
+import re
+import resource
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from test_relay import MIB, accept, activated, connect, digest, echo_server, listener, place, relay, rss  # noqa: F401
+from test_relay_ends import fill, take
+from test_tools import TOOL, eventually, read_to_end, run, running
+
+O_CLOEXEC, O_NONBLOCK = os.O_CLOEXEC, os.O_NONBLOCK
+
+
+def flags_of(process, fd):
+    return int(re.search(r"flags:\s+(\d+)", Path(f"/proc/{process.pid}/fdinfo/{fd}").read_text())[1], 8)
+
+
+def descriptors(process):
+    """What each is, by number."""
+    return {int(fd): os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{process.pid}/fd")}
+
+
+def carry(sends, takes, pieces=3):
+    """So much in all that a pipe is made for it, where one may be."""
+    for _ in range(pieces):
+        sends.sendall(MIB[:150000])
+        assert take(takes, 150000) == MIB[:150000]
+
+
+def talk(path, server, data=b"hello"):
+    """There and back, of an echo or a program that is `server`."""
+    with connect(path) as client, accept(server) as s:
+        client.sendall(data)
+        assert take(s, len(data)) == data
+        s.sendall(data)
+        assert take(client, len(data)) == data
+
+
+# --- Descriptors -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_inherited_by_programs(place):
+    """In every part of the relay: sockets that were passed on, pipes, both ends, datagrams, standard input's pair."""
+    (place / "rules").write_text(f"activated unix://{place}/to\nsyslog:{place}/log.sock unix://{place}/to\n- unix://{place}/to\n")
+    with listener(place / "to") as server, listener(place / "door") as door:
+        with activated(place, [door], "x", "--rules", str(place / "rules")) as r:
+            with accept(server), connect(place / "door") as client, accept(server) as s:
+                sender = threading.Thread(target=client.sendall, args=[MIB])
+                sender.start()
+                assert len(take(s, 600000)) == 600000  # what goes on is in a pipe
+                kinds = descriptors(r)
+                assert {re.sub(r"\W.*", "", kind) for kind in kinds.values()} >= {"socket", "pipe", "anon_inode"}
+                kinds.pop(door.fileno())  # where the manager of this test had it
+                assert [fd for fd in kinds if fd > 2 and not flags_of(r, fd) & O_CLOEXEC] == []
+                take(s, len(MIB) - 600000)
+                sender.join(30)
+
+
+def test_soft_limit_is_raised(place):
+    def lower():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (16, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+    with listener(place / "to") as server, relay(place, f"unix://{place}/from", f"unix://{place}/to", preexec_fn=lower) as r:
+        talk(place / "from", server)
+        soft, hard = resource.prlimit(r.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard
+
+
+def test_a_conversation_that_waits_holds_no_pipe(place):
+    """It takes two descriptors, however much it has moved."""
+    with (
+        contextlib.ExitStack() as stack,
+        listener(place / "to") as server,
+        relay(place, "--threads", "1", f"unix://{place}/from", f"unix://{place}/to") as r,
+    ):
+        before = len(descriptors(r))
+        for _ in range(10):
+            client = stack.enter_context(connect(place / "from"))
+            s = stack.enter_context(accept(server))
+            carry(client, s)
+        eventually(lambda: len(descriptors(r)) <= before + 2 * 10 + 2)  # and one pipe, which all of them had
+
+
+def test_only_one_null_device_per_standard_descriptor(place):
+    with running("relay", "-detach", f"unix://{place}/from", f"unix://{place}/to") as r:
+        eventually((place / "from").exists)
+        eventually(lambda: [fd for fd, kind in sorted(descriptors(r).items()) if kind == "/dev/null"] == [0, 1, 2])
+
+
+# --- Sockets that others share -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["from", "to"])
+def test_a_shared_socket_is_left_as_it_is(place, end):
+    """Whether it blocks is the flag of all who have it; and it blocks no other conversation."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(30)
+    theirs.setblocking(True)
+    once = f"fd://{theirs.fileno()} unix://{place}/to" if end == "from" else f"unix://{place}/once fd://{theirs.fileno()}"
+    (place / "rules").write_text(f"{once}\nunix://{place}/from unix://{place}/to\n")
+    words = "--threads", "1", "--rules", str(place / "rules")
+    with ours, theirs, listener(place / "to") as server, relay(place, *words, pass_fds=[theirs.fileno()]) as r:
+        eventually((place / "from").exists)
+        with accept(server) if end == "from" else connect(place / "once") as peer:
+            carry(peer, ours)
+            carry(ours, peer)
+            talk(place / "from", server)
+            assert theirs.getblocking() and not flags_of(r, theirs.fileno()) & O_NONBLOCK
+        with contextlib.suppress(ConnectionResetError):
+            assert ours.recv(1) == b""
+
+
+def test_a_terminal_is_no_inetd(place):
+    """Standard input and output are one file, but no socket."""
+    main, terminal = pty.openpty()
+    with listener(place / "to") as server:
+        with running("relay", "-", f"unix://{place}/to", stdin=terminal, stdout=terminal, stderr=subprocess.PIPE):
+            os.close(terminal)
+            with accept(server) as s:
+                os.write(main, b"question\n")
+                assert take(s, 9) == b"question\n"
+                s.sendall(b"answer")
+                got = b""
+                while b"answer" not in got:
+                    got += os.read(main, 100)
+    os.close(main)
+
+
+def test_two_sockets_are_no_inetd(place):
+    """As a program has them that makes a pair for each direction: the answer goes to the other one."""
+    (asks, stdin), (hears, stdout) = socket.socketpair(), socket.socketpair()
+    with asks, hears, listener(place / "to") as server:
+        hears.settimeout(30)
+        with running("relay", "-", f"unix://{place}/to", stdin=stdin, stdout=stdout) as r:
+            stdin.close()
+            stdout.close()
+            with accept(server) as s:
+                asks.sendall(b"question")
+                asks.shutdown(socket.SHUT_WR)
+                assert read_to_end(s) == b"question"
+                s.sendall(b"answer")
+            assert read_to_end(hears) == b"answer"
+            assert r.wait(10) == 0
+
+
+def test_a_descriptor_is_passed_once_there_is_room(place):
+    """Over a socket that others made non-blocking, and that is full."""
+    ours, theirs = socket.socketpair()
+    with ours, listener(place / "to") as server:
+        ours.settimeout(30)
+        theirs.setblocking(False)
+        fill(theirs, 0)
+        theirs.setblocking(False)
+        with running("relay", "--pass-fd", "-", f"unix://{place}/to", stdout=theirs, stderr=subprocess.PIPE) as r:
+            theirs.close()
+            with accept(server) as s:
+                control = []
+                while not control:
+                    _, control, _, _ = ours.recvmsg(65536, socket.CMSG_SPACE(4))
+                assert (r.wait(10), r.stderr.read()) == (0, b"")
+                with socket.socket(fileno=array.array("i", control[0][2])[0]) as passed:
+                    passed.sendall(b"through")
+                    assert take(s, 7) == b"through"
+
+
+# --- Files -------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_old_pid_file_is_written_anew(place):
+    """None of a longer number stays, and none of its permissions."""
+    pidfile = place / "pid"
+    pidfile.write_text("1234567890123456789\n")
+    pidfile.chmod(0o666)
+    with relay(place, "--pidfile", str(pidfile), f"unix://{place}/from", f"unix://{place}/to") as r:
+        eventually(lambda: pidfile.read_text() == f"{r.pid}\n")
+        assert stat.S_IMODE(pidfile.stat().st_mode) == 0o600
+
+
+def test_a_pid_file_is_nobody_else_s(place):
+    """A link that stands there is not followed, and nobody can read a new one before its mode is right."""
+    (place / "precious").write_text("precious")
+    (place / "link").symlink_to(place / "precious")
+    done = run("relay", "--pidfile", str(place / "link"), f"unix://{place}/from", f"unix://{place}/to")
+    assert (done.returncode, done.stderr.decode()) == (1, f"virtsock: {place}/link: Too many levels of symbolic links\n")
+    assert (place / "precious").read_text() == "precious"
+
+
+def test_a_pid_file_is_0600_from_birth(place, need):
+    need(shutil.which("strace"), "strace is not installed")
+    command = ["strace", "-f", "-o", str(place / "trace"), "-e", "trace=openat,open", TOOL, "relay", "--pidfile", str(place / "pid")]
+    with subprocess.Popen([*command, f"unix://{place}/from", f"unix://{place}/to"]) as process:
+        eventually((place / "pid").exists, 30)
+        eventually(lambda: (place / "pid").read_text() != "")
+        os.kill(int((place / "pid").read_text()), signal.SIGTERM)
+        process.wait(30)
+    assert re.search(rf'"{place}/pid", \S+, 0600\)', (place / "trace").read_text())
+
+
+@pytest.mark.parametrize("what", ["file", "link", "stream"])
+def test_what_is_no_stale_datagram_socket_stays(place, what):
+    path = place / "log.sock"
+    with contextlib.ExitStack() as stack:
+        if what == "file":
+            path.write_text("precious")
+        elif what == "link":
+            path.symlink_to(place / "nowhere")
+        else:
+            stack.enter_context(listener(path))
+        done = run("relay", f"syslog:{path}", f"unix://{place}/to")
+        assert (done.returncode, done.stderr.decode()) == (1, f"virtsock: syslog:{path}: Address already in use\n")
+        assert path.is_symlink() or path.exists()
+        if what == "file":
+            assert path.read_text() == "precious"
+        elif what == "stream":
+            connect(path).close()
+
+
+# --- Memory and time ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_stalls_again_and_again_costs_no_memory(place):
+    """What waits for room has a place of its own; to TCP it is copied all along."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+        r = stack.enter_context(relay(place, f"unix://{place}/from", "tcp://127.0.0.1:%d" % server.getsockname()[1]))
+        client = stack.enter_context(connect(place / "from"))
+        s = stack.enter_context(accept(server))
+
+        def cost_of(count):
+            sender = threading.Thread(target=lambda: [client.sendall(MIB) for _ in range(count)])
+            sender.start()
+            for _ in range(count):
+                assert len(take(s, len(MIB))) == len(MIB)
+            sender.join(30)
+            return rss(r)
+
+        first, last = cost_of(12), cost_of(36)
+        if "san/" not in TOOL:  # sanitizers keep much of their own
+            assert last - first < 2**20
+
+
+def test_readers_that_stall_cost_little(place):
+    """16 KiB are taken at once while bytes are copied: so much at most is kept for each."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(listener(place / "to"))
+        r = stack.enter_context(relay(place, "--threads", "1", f"unix://{place}/from", f"unix://{place}/to"))
+        clients = []
+        for _ in range(60):
+            clients.append(stack.enter_context(connect(place / "from")))
+            stack.enter_context(accept(server))
+        before = rss(r)
+        for client in clients:
+            fill(client, 0)
+        for client in clients:
+            fill(client, 0.02)
+        fill(clients[-1])
+        if "san/" not in TOOL:
+            assert rss(r) - before < len(clients) * 32768
+
+
+# --- How bytes are moved -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "size, from_, to, splices",
+    [(len(MIB), "unix", "unix", True), (100000, "unix", "unix", False), (len(MIB), "unix", "tcp", False), (len(MIB), "tcp", "unix", True)],
+)
+def test_the_kernel_moves_what_goes_on(place, need, size, from_, to, splices):
+    """Short conversations, and what goes to TCP, are copied."""
+    need(shutil.which("strace"), "strace is not installed")
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(listener(place / "to") if to == "unix" else socket.create_server(("127.0.0.1", 0)))
+        target = f"unix://{place}/to" if to == "unix" else "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        source = f"unix://{place}/from" if from_ == "unix" else "tcp://127.0.0.1:any"
+        command = ["strace", "-f", "-o", str(place / "trace"), "-e", "trace=splice", TOOL, "relay", "--pidfile", str(place / "pid"), "-v"]
+        err = stack.enter_context(open(place / "log", "wb"))
+        process = stack.enter_context(subprocess.Popen([*command, source, target], stderr=err))
+        eventually(lambda: b"listening" in (place / "log").read_bytes() and (place / "pid").exists(), 30)
+        port = re.search(r"listening on tcp://127.0.0.1:(\d+)", (place / "log").read_text())
+        with socket.create_connection(("127.0.0.1", int(port[1]))) if port else connect(place / "from") as client, accept(server) as s:
+            sender = threading.Thread(target=lambda: (client.sendall(MIB[:size]), client.shutdown(socket.SHUT_WR)))
+            sender.start()
+            assert digest(read_to_end(s)) == digest(MIB[:size])
+            sender.join(30)
+        os.kill(int((place / "pid").read_text()), signal.SIGTERM)
+        process.wait(30)
+    assert ("splice(" in (place / "trace").read_text()) == splices
+
+
+def test_what_a_pipe_cannot_carry_is_copied(place, need):
+    """A socket of which the kernel cannot splice: it is given up for that conversation, with the pipe."""
+    need(shutil.which("strace"), "strace is not installed")
+    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=splice", "-e", "inject=splice:error=EINVAL", TOOL, "relay", "--threads", "1",
+               "--pidfile", str(place / "pid"), f"unix://{place}/from", f"unix://{place}/to"]
+    with listener(place / "to") as server, subprocess.Popen(command) as process:
+        eventually(lambda: (place / "pid").exists() and (place / "pid").read_text() != "", 30)
+        pid = int((place / "pid").read_text())
+        for _ in range(3):
+            with connect(place / "from") as client, accept(server) as s:
+                sender = threading.Thread(target=lambda c: (c.sendall(MIB), c.shutdown(socket.SHUT_WR)), args=[client])
+                sender.start()
+                assert digest(read_to_end(s)) == digest(MIB)
+                sender.join(30)
+        pipes = [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("pipe:")]
+        assert len([fd for fd in pipes if int(fd) > 2]) <= 2
+        os.kill(pid, signal.SIGTERM)
+        process.wait(30)
+
+
+# --- Who is served, and by whom ----------------------------------------------------------------------------------------------
+
+
+def test_a_crowd_that_waits_is_let_in(place):
+    """More than are accepted in a row, and nobody comes after them."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(listener(place / "to"))
+        echo_server(server)
+        r = stack.enter_context(relay(place, f"unix://{place}/from", f"unix://{place}/to"))
+        with connect(place / "from") as client:  # it has begun to look at the door
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+        r.send_signal(signal.SIGSTOP)
+        clients = [stack.enter_context(connect(place / "from")) for _ in range(100)]
+        r.send_signal(signal.SIGCONT)
+        for client in clients:
+            client.sendall(b"x")
+        for client in clients:
+            assert client.recv(1) == b"x"
+
+
+def watched(process):
+    """How many descriptors each thread's loop looks at, as the kernel tells it."""
+    found = []
+    for fd, kind in descriptors(process).items():
+        if kind == "anon_inode:[eventpoll]":
+            found.append(Path(f"/proc/{process.pid}/fdinfo/{fd}").read_text().count("tfd:"))
+    return sorted(found)
+
+
+def test_clients_are_dealt_out_evenly(place):
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(listener(place / "to"))
+        r = stack.enter_context(relay(place, "--threads", "3", f"unix://{place}/from", f"unix://{place}/to"))
+        eventually(lambda: watched(r) == [1, 1, 2])  # what wakes each, and the door
+        for _ in range(6):
+            stack.enter_context(connect(place / "from"))
+            stack.enter_context(accept(server))
+        eventually(lambda: watched(r) == [5, 5, 6])  # two conversations each
+
+
+def test_that_descriptors_ran_out_is_told_once_each_time(place):
+    with listener(place / "to") as server, relay(place, "--threads", "1", f"unix://{place}/from", f"unix://{place}/to") as r:
+        echo_server(server)
+
+        def enter():
+            client = connect(place / "from")
+            client.sendall(b"x")
+            return client
+
+        def told():
+            return r.log().count("no descriptor left")
+
+        def is_told_again():
+            """Once there was room, and nobody waited."""
+            with enter() as client:
+                assert client.recv(1) == b"x"
+            time.sleep(0.2)
+            return told() == 2
+
+        with enter() as first:
+            assert first.recv(1) == b"x"
+            most = max(descriptors(r)) + 1
+            resource.prlimit(r.pid, resource.RLIMIT_NOFILE, (most, most))
+            second = enter()
+            eventually(lambda: told() == 1)
+            time.sleep(0.5)  # it is tried ten times a second
+            assert told() == 1
+        with second:
+            assert second.recv(1) == b"x"
+        eventually(is_told_again, 30)
+
+
+def test_a_client_that_leaves_while_descriptors_lack_keeps_nobody_out(place):
+    """It had been accepted, and there was no descriptor for TO."""
+    with listener(place / "to") as server, relay(place, "--threads", "1", f"unix://{place}/from", f"unix://{place}/to") as r:
+        with connect(place / "from") as first, accept(server):
+            eventually(lambda: "client 1 of" in r.log())
+            most = max(descriptors(r)) + 2  # one is left
+            resource.prlimit(r.pid, resource.RLIMIT_NOFILE, (most, most))
+            with connect(place / "from"):
+                eventually(lambda: "client 2 of" in r.log())
+            eventually(lambda: "it left before it was connected" in r.log())
+            first.sendall(b"x")
+        talk(place / "from", server)
+
+
+@pytest.mark.parametrize("framed", ["from", "to"])
+def test_frames_are_counted(place, framed):
+    query = "?half-close=framed"
+    from_, to = (f"unix://{place}/{name}" + query * (framed == name) for name in ("from", "to"))
+    with running("cat", "-l", "--echo", "-v", to, stderr=subprocess.PIPE) as server:
+        server.stderr.readline()
+        with relay(place, "--json", "--stats", from_, to, stdout=subprocess.PIPE) as r:
+            assert run("cat", from_, input=MIB).stdout == MIB
+            eventually(lambda: f": {len(MIB)} bytes, {len(MIB)} back\n" in r.log())
+            r.terminate()
+            [counted] = json.loads(r.stdout.readline())
+    assert (counted["bytes"], counted["bytes_back"], counted["active"]) == (len(MIB), len(MIB), 0)
