@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""Builds each mutant, and runs the tests that claim its code, two at a time: ./check mutants [OPTION]... [PATTERN...]
+
+A mutant is killed by a test that is red with it twice, the second time alone, and green without it: first of all the tests run on
+the unchanged tree. Exits with 1 when one survives that is not listed as equal, or does not build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import shlex
+import signal
+import sys
+import time
+from collections import Counter
+from fnmatch import fnmatch
+from itertools import chain
+
+from . import ROOT, Change, all_changes
+from .claims import steps_for
+from .tree import BuildError, Tree, adopt, sweep
+
+WORKERS = 2
+LAST = ROOT / "build" / "mutants" / "last.json"         # verdicts by change: whose killer runs first the next time
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./check mutants", description="Changes of one line: do the tests notice them?")
+    parser.add_argument("--survivors", action="store_true", help="those that were not killed the last time")
+    parser.add_argument("--equal", action="store_true", help="those that are listed as equal as well")
+    parser.add_argument("pattern", nargs="*", help="a part of `FILE PLACE [KIND]`, or a shell's pattern for all of it")
+    chosen = parser.parse_args()
+    last = json.loads(LAST.read_text()) if LAST.exists() else {}
+    changes = [change for change in all_changes() if fits(change, chosen.pattern)]
+    if chosen.survivors:
+        changes = [change for change in changes if not last.get(key(change), "").startswith("killed")]
+    for change in changes:
+        change.line_in((ROOT / change.file).read_text())
+    equal = [] if chosen.equal else [change for change in changes if change.equal]
+    tried = [change for change in changes if change not in equal]
+    for change in equal:
+        print(f"{name_of(change)}: equal: {change.equal}")
+    return Run(tried, last).all(len(equal)) if tried else 0
+
+
+def fits(change: Change, patterns: list[str]) -> bool:
+    return not patterns or any(pattern in change.name or fnmatch(change.name, pattern) for pattern in patterns)
+
+
+def key(change: Change) -> str:
+    return f"{change.name} - {change.old} + {change.new}"
+
+
+def name_of(change: Change) -> str:
+    number = change.line_in((ROOT / change.file).read_text()) + 1
+    return f"{change.file}:{number}{' ' * bool(change.place)}{change.place} [{change.kind}]"
+
+
+def steps_of(change: Change) -> list[str]:
+    """A sanitizer's are slow: what the change names is all of them."""
+    return list(dict.fromkeys(change.tests if change.build != "dev" else (*change.tests, *steps_for(change.file))))
+
+
+def controls(steps) -> list[tuple[str, str]]:
+    """The same tests, each once: a file as a whole has its parts."""
+    runs = {(build, run) for build, step in steps for run in ([step] if " -k " in step else shlex.split(step))}
+    return sorted((build, run) for build, run in runs if " -k " not in run or (build, run.partition(" -k ")[0]) not in runs)
+
+
+# --- The run ---------------------------------------------------------------------------------------------------------------------
+
+
+class Run:
+    def __init__(self, changes: list[Change], last: dict[str, str]) -> None:
+        self.changes, self.last = changes, last
+        self.begun = time.monotonic()
+        context = multiprocessing.get_context("fork")
+        self.tasks, self.results = context.Queue(), context.Queue()
+        self.workers = [context.Process(target=work, args=(number, self.tasks, self.results)) for number in range(WORKERS)]
+
+    def all(self, equal: int) -> int:
+        for worker in self.workers:
+            worker.start()
+        signal.signal(signal.SIGINT, signal.default_int_handler)        # a shell's background ignores it
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            limits, unfit = self.control()
+            verdicts = self.judge(limits, unfit)
+        finally:
+            for worker in self.workers:
+                worker.terminate()
+        return self.tell(verdicts, equal)
+
+    def say(self, text: str) -> None:
+        seconds = int(time.monotonic() - self.begun)
+        print(f"{seconds // 60:3}:{seconds % 60:02} {text}", flush=True)
+
+    def collect(self, tasks: list[tuple]):
+        """What the workers answer, as it comes."""
+        for task in tasks:
+            self.tasks.put(task)
+        for _ in tasks:
+            yield self.results.get()
+
+    def control(self) -> tuple[dict[str, float], dict[str, list[str]]]:
+        """Seconds of each item, and those that are not to judge, by build: they were red once, with nothing changed."""
+        steps = controls((change.build, step) for change in self.changes for step in steps_of(change))
+        self.say(f"{len(self.changes)} mutants; first {len(steps)} runs of tests on the unchanged tree")
+        limits: dict[str, float] = {}
+        unfit: dict[str, list[str]] = {}
+        red = []
+        for (build, step), seconds, once, twice in self.collect([("control", *one) for one in steps]):
+            self.say(f"{'red' if twice else 'green'} unchanged: {step} [{build}], {len(seconds)} items")
+            for item, needed in seconds.items():
+                limits[item] = max(needed, limits.get(item, 0))
+            unfit.setdefault(build, []).extend(once)
+            red += twice
+        for item in red:
+            print(f"red without any change: {item}")
+        if red:
+            sys.exit("mutants: nothing can be judged before these tests are green")
+        for item in chain.from_iterable(unfit.values()):
+            self.say(f"does not judge, since it was red once without any change: {item}")
+        return limits, unfit
+
+    def judge(self, limits: dict[str, float], unfit: dict[str, list[str]]) -> dict[Change, str]:
+        verdicts: dict[Change, str] = {}
+        tasks = [(change, self.last.get(key(change), ""), limits, unfit.get(change.build, [])) for change in self.changes]
+        for change, verdict, seconds in self.collect([("change", *task) for task in tasks]):
+            verdicts[change] = self.last[key(change)] = verdict
+            self.say(f"{len(verdicts):3}/{len(tasks)} {name_of(change)} {verdict} ({seconds:.0f} s)")
+            LAST.write_text(json.dumps(self.last, indent=1))
+        return verdicts
+
+    def tell(self, verdicts: dict[Change, str], equal: int) -> int:
+        killed = [change for change, verdict in verdicts.items() if verdict.startswith("killed")]
+        files = Counter(change.file for change in verdicts)
+        kills = Counter(change.file for change in killed)
+        print("\nkilled, of how many:")
+        for file in sorted(files):
+            print(f"{kills[file]:4} of {files[file]:3}  {file}")
+        left = sorted((change for change in verdicts if change not in killed), key=lambda change: change.source)
+        for change in left:
+            print(f"\n{verdicts[change]}: {name_of(change)} ({change.source})\n  - {change.old}\n  + {change.new}")
+            if change.equal:
+                print(f"  = {change.equal}")
+        minutes = (time.monotonic() - self.begun) / 60
+        print(f"\n{len(killed)} of {len(verdicts)} killed, {len(left)} not, {equal} equal; {minutes:.0f} minutes")
+        return int(any(bool(change.equal) == (change in killed) for change in verdicts))     # an equal one that is killed is none
+
+
+# --- A worker: a copy of the project for each build, and one mutant after another ---------------------------------------------------
+
+
+def work(number: int, tasks, results) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    adopt()
+    trees: dict[str, Tree] = {}
+    try:
+        while True:
+            what, *rest = tasks.get()
+            build = rest[0].build if what == "change" else rest[0]
+            if build not in trees:
+                trees[build] = Tree(number, build)
+                trees[build].follow()
+                trees[build].configure()
+            results.put(control(trees[build], *rest) if what == "control" else judge(trees[build], *rest))
+    finally:
+        sweep()
+
+
+def control(tree: Tree, build: str, step: str):
+    """(build, step), seconds by item, the items that were red once, those that were red twice."""
+    tree.make(step)
+    outcome = tree.test(shlex.split(step), None, stop=False)
+    if outcome.code not in (0, 1) and not outcome.failed:
+        return (build, step), outcome.seconds, [], [f"{step}: pytest ends with {outcome.code}"]
+    twice = [item for item in outcome.failed if tree.test([item], None, stop=True).failed]
+    return (build, step), outcome.seconds, [item for item in outcome.failed if item not in twice], twice
+
+
+def judge(tree: Tree, change: Change, before: str, limits: dict[str, float], unfit: list[str]):
+    begun = time.monotonic()
+    text = (ROOT / change.file).read_text()
+    tree.write(change.file, change.applied(text).encode())
+    try:
+        verdict = verdict_on(tree, change, before, limits, unfit)
+    except BuildError as failure:
+        print(str(failure)[-2000:], file=sys.stderr)
+        verdict = "does not build"
+    finally:
+        tree.write(change.file, text.encode())
+    return change, verdict, time.monotonic() - begun
+
+
+def verdict_on(tree: Tree, change: Change, before: str, limits: dict[str, float], unfit: list[str]) -> str:
+    flaky: list[str] = []
+    killer = before.removeprefix("killed by ").removesuffix(" (a hang)") if before.startswith("killed by ") else ""
+    for step in [*([shlex.quote(killer)] if killer else []), *steps_of(change)]:
+        with contextlib.suppress(StopIteration):
+            tree.make(step)
+        while True:
+            without = [f"--deselect={item}" for item in [*unfit, *flaky]]
+            outcome = tree.test([*shlex.split(step), *without], limits, stop=True)
+            if not outcome.failed:
+                break
+            item = outcome.failed[0]
+            again = tree.test([item], limits, stop=True)
+            if again.failed:
+                return f"killed by {item}{' (a hang)' if again.hung else ''}"
+            flaky.append(item)
+    return "SURVIVED" + "".join(f" ({item} was red once)" for item in flaky)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
