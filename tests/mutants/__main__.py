@@ -37,13 +37,12 @@ def main() -> int:
     changes = [change for change in all_changes() if fits(change, chosen.pattern)]
     if chosen.survivors:
         changes = [change for change in changes if not last.get(key(change), "").startswith("killed")]
-    for change in changes:
-        change.line_in((ROOT / change.file).read_text())
+    names = {change: name_of(change) for change in changes}
     equal = [] if chosen.equal else [change for change in changes if change.equal]
     tried = [change for change in changes if change not in equal]
     for change in equal:
-        print(f"{name_of(change)}: equal: {change.equal}")
-    return Run(tried, last).all(len(equal)) if tried else 0
+        print(f"{names[change]}: equal: {change.equal}")
+    return Run(tried, names, last).all(len(equal)) if tried else 0
 
 
 def fits(change: Change, patterns: list[str]) -> bool:
@@ -74,8 +73,8 @@ def controls(steps) -> list[tuple[str, str]]:
 
 
 class Run:
-    def __init__(self, changes: list[Change], last: dict[str, str]) -> None:
-        self.changes, self.last = changes, last
+    def __init__(self, changes: list[Change], names: dict[Change, str], last: dict[str, str]) -> None:
+        self.changes, self.names, self.last = changes, names, last
         self.begun = time.monotonic()
         context = multiprocessing.get_context("fork")
         self.tasks, self.results = context.Queue(), context.Queue()
@@ -131,7 +130,7 @@ class Run:
         tasks = [(change, self.last.get(key(change), ""), limits, unfit.get(change.build, [])) for change in self.changes]
         for change, verdict, seconds in self.collect([("change", *task) for task in tasks]):
             verdicts[change] = self.last[key(change)] = verdict
-            self.say(f"{len(verdicts):3}/{len(tasks)} {name_of(change)} {verdict} ({seconds:.0f} s)")
+            self.say(f"{len(verdicts):3}/{len(tasks)} {self.names[change]} {verdict} ({seconds:.0f} s)")
             LAST.write_text(json.dumps(self.last, indent=1))
         return verdicts
 
@@ -144,7 +143,7 @@ class Run:
             print(f"{kills[file]:4} of {files[file]:3}  {file}")
         left = sorted((change for change in verdicts if change not in killed), key=lambda change: change.source)
         for change in left:
-            print(f"\n{verdicts[change]}: {name_of(change)} ({change.source})\n  - {change.old}\n  + {change.new}")
+            print(f"\n{verdicts[change]}: {self.names[change]} ({change.source})\n  - {change.old}\n  + {change.new}")
             if change.equal:
                 print(f"  = {change.equal}")
         minutes = (time.monotonic() - self.begun) / 60
@@ -185,7 +184,7 @@ def control(tree: Tree, build: str, step: str):
 
 def judge(tree: Tree, change: Change, before: str, limits: dict[str, float], unfit: list[str]):
     begun = time.monotonic()
-    text = (ROOT / change.file).read_text()
+    text = (tree.root / change.file).read_text()
     tree.write(change.file, change.applied(text).encode())
     try:
         verdict = verdict_on(tree, change, before, limits, unfit)

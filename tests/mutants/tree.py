@@ -89,7 +89,7 @@ class Tree:
         command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "mutants.witness", *words]
         nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen([*command, *(["-x"] if stop else [])], cwd=self.root, env=environment, pass_fds=[writing],
-                                   start_new_session=True, preexec_fn=hear_interrupts, **nothing)
+                                   start_new_session=True, preexec_fn=hear_signals, **nothing)
         os.close(writing)
         try:
             return watch(process, reading, limits)
@@ -99,9 +99,10 @@ class Tree:
             os.close(reading)
 
 
-def hear_interrupts() -> None:
-    """Which a shell's background ignores, and tests send."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def hear_signals() -> None:
+    """That tests send, and that a shell's background or nohup ignores."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def watch(process: subprocess.Popen, reading: int, limits: dict[str, float] | None) -> Outcome:
