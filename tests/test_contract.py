@@ -39,7 +39,6 @@ ALL = tuple(ADDRESSES)
 FULL = ["--rounds", os.environ.get("VIRTSOCK_TEST_ROUNDS", "1000")]
 LESS = ["--rounds", "200", "--connections", "20", "--size", "4"]
 FEW = ["--rounds", "50", "--connections", "4", "--size", "1"]
-BUSY = ["--slow", "3"]                  # tests run beside other things
 RUNS = [("dev", "unix", FULL), *(("dev", transport, LESS) for transport in ALL[1:]), ("clang", "unix", FEW),
         *(("asan", transport, FEW) for transport in ("unix", "unix-seqpacket", "framed", "socketpair", "tcp", "mux")),
         *(("tsan", transport, FEW) for transport in ("unix", "framed", "tcp", "mux"))]
@@ -82,7 +81,7 @@ def runs(request, folder):
         for number, ((build, transport), (scale, names)) in enumerate(rows.items(), 1):
             address = ADDRESSES[transport].format(folder=folder, number=10_000 * number)
             if program_of(build).exists():
-                done[build, transport] = pool.submit(selftest, *BUSY, *scale, address, *names, program=program_of(build))
+                done[build, transport] = pool.submit(selftest, *scale, address, *names, program=program_of(build))
         yield done
 
 

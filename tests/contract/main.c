@@ -31,7 +31,7 @@ static const char usage[] =
     "  --rounds N        of what is done again and again (default 1000)\n"
     "  --connections N   at once, of those that carry data (default 50)\n"
     "  --size MIB        that each of them carries each way (default 20)\n"
-    "  --slow N          on a slow or busy machine: waits may end N times as late as 100 ms (default 1)\n"
+    "  --slow N          on a slow machine: waits may end N times as late as 100 ms (default 1)\n"
     "  --limit SECONDS   after which a behaviour has failed (default 180)\n"
     "  --seed N          of the data and of the lengths (default 1)\n"
     "  --list            prints the behaviours, a line each: its name, and what it shows\n"

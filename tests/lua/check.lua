@@ -93,6 +93,30 @@ function check.elapsed(call, ...)
   return virtsock.monotime() - from
 end
 
+-- A number of Linux's /proc; nil: nobody counts it here.
+local function counted(path, pattern)
+  local file = not check.windows and io.open(path)
+  if not file then return nil end
+  local line = file:read("*l") or ""
+  file:close()
+  return tonumber(line:match(pattern))
+end
+
+-- What the machine took from this thread so far, in s: the account of tests/c/watch.h, whose head says why.
+local function taken()
+  return (counted("/proc/thread-self/schedstat", "^%d+ (%d+)") or 0) / 1e9,
+    (counted("/proc/stat", "^cpu +%d+ %d+ %d+ %d+ %d+ %d+ %d+ (%d+)") or 0) / 100
+end
+
+-- The call waits so long: never less, and not much more but for what the machine took.
+function check.takes(seconds, call, ...)
+  local delay, steal = taken()
+  local took = check.elapsed(call, ...)
+  local delay_after, steal_after = taken()
+  local used = took - (delay_after - delay) - (steal_after - steal)
+  assert(took >= seconds and used < seconds + check.late, ("%g s, %g of them used, and not %g"):format(took, used, seconds))
+end
+
 -- A descriptor that was not given back leaves the next one a higher number; on Windows numbers say nothing.
 local function next_descriptor()
   if check.windows then return end

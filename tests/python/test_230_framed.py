@@ -13,6 +13,7 @@ import pytest
 import virtsock
 from conftest import SLOW, fails_with, running, stream_only
 from virtsock import Address, Status
+from watch import Watch, wake
 
 pytestmark = stream_only
 
@@ -147,11 +148,12 @@ def test_close_ends_calls(half) -> None:
     """A receive, and a shutdown that has no room; other threads go on meanwhile."""
     stream, _ = half
     stream.settimeout(None)
-    ends: list[float] = []
+    ends: list[Watch] = []
 
     def ended(call, status: str) -> None:
+        watch = Watch()
         fails(call, status)
-        ends.append(time.monotonic())
+        ends.append(watch.end())
 
     def receive() -> bytes:
         while True:
@@ -166,9 +168,10 @@ def test_close_ends_calls(half) -> None:
         stream.settimeout(None)
         with running(lambda: ended(lambda: stream.shutdown(virtsock.SHUT_SEND), "cancelled")):
             time.sleep(0.1)
-            begun = time.monotonic()
+            closing = Watch()
             stream.close()
-    assert len(ends) == 2 and max(ends) - begun < 0.1 * SLOW
+            closing.end()
+    assert len(ends) == 2 and wake(closing, *ends) < 0.1 * SLOW
 
 
 def test_threads(pair) -> None:
