@@ -33,7 +33,11 @@ def flags_of(process, fd):
 
 def descriptors(process):
     """What each is, by number."""
-    return {int(fd): os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{process.pid}/fd")}
+    found = {}
+    for fd in os.listdir(f"/proc/{process.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(fd)] = os.readlink(f"/proc/{process.pid}/fd/{fd}")
+    return found
 
 
 def carry(sends, takes, pieces=3):

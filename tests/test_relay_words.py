@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+# ruff: noqa: F811
+"""`virtsock relay`: what its words mean to it (limits of a rules line and of the command line, vsudd's words), standard input and output
+that fail, exit codes, counters, and what it tells to whom."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_relay import accept, connect, frames, listener, place, relay  # noqa: F401
+from test_relay_ends import conversation, port_of, take, takes_no_more
+from test_relay_service import talk, watched
+from test_tools import TOOL, eventually, run, running
+
+FORBID = [sys.executable, str(Path(__file__).parent / "forbid.py")]
+GUID = "12345678-9abc-def0-1234-56789abcdef0"
+
+
+# --- Limits ------------------------------------------------------------------------------------------------------------------
+
+
+def is_admitted(path, server):
+    """Connected to TO; or else hung up on."""
+    with connect(path) as client:
+        first, _, _ = select.select([client, server], [], [], 30)
+        if server not in first:
+            return False
+        accept(server).close()
+        return True
+
+
+def test_a_line_s_allow_takes_the_place_of_the_option(place):
+    """It adds nothing to it: who is admitted by the command line alone is not by that line. Its own add up."""
+    nobody = os.getuid() + 1
+    (place / "rules").write_text(
+        f"unix://{place}/a unix://{place}/to\n"
+        f"unix://{place}/b unix://{place}/to allow=uid={nobody}\n"
+        f"unix://{place}/c unix://{place}/to allow=uid={nobody} allow=self\n"
+    )
+    for allowed, admitted in (("self", "ac"), (f"uid={nobody}", "c")):
+        with (
+            listener(place / "to") as server,
+            relay(place, "--allow", allowed, "--rules", str(place / "rules")) as r,
+        ):
+            eventually(lambda r=r: r.log().count("listening on") == 3)
+            assert "".join(name for name in "abc" if is_admitted(place / name, server)) == admitted
+        (place / "to").unlink()
+
+
+@pytest.mark.parametrize("told, threads", [("0", 1), ("3", 3), ("1000", 64)])
+def test_threads(place, told, threads):
+    with (
+        listener(place / "to") as server,
+        relay(place, "--threads", told, f"unix://{place}/from", f"unix://{place}/to") as r,
+    ):
+        talk(place / "from", server)
+        eventually(lambda: len(watched(r)) == threads)
+
+
+def test_conversations_have_ten_seconds_unless_told(place):
+    with listener(place / "to") as server, relay(place, f"unix://{place}/from", f"unix://{place}/to") as r:
+        with conversation(place / "from", server) as (client, s):
+            r.terminate()
+            eventually(lambda: not (place / "from").exists())
+            time.sleep(1.5)
+            client.sendall(b"still here")
+            assert take(s, 10) == b"still here"
+        assert r.wait(10) == 0
+
+
+def test_no_more_than_sixteen_sockets_for_datagrams(place):
+    lines = [f"syslog:{place}/{number} unix://{place}/to\n" for number in range(17)]
+    (place / "rules").write_text("".join(lines))
+    done = run("relay", "--rules", str(place / "rules"))
+    assert (done.returncode, done.stderr.decode()) == (2, f"virtsock: syslog:{place}/16: there are 16 already\n")
+
+
+# --- vsudd's words -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "which, to",
+    [
+        ("514", "vsock://host:514"),
+        ("00000202-FACB-11E6-BD58-64006A7986D3", "vsock://host:514"),
+        (GUID, f"hvsock://parent/{GUID}"),
+    ],
+)
+def test_vsudd_s_syslog(place, which, to):
+    """It connects to nobody before there is a message."""
+    with relay(place, "-syslog", f"{which}:{place}/log.sock", ready="datagrams at") as r:
+        assert f"datagrams at {place}/log.sock for {to}\n" in r.log()
+
+
+@pytest.mark.parametrize(
+    "which, from_",
+    [
+        ("2376", "vsock://:2376"),
+        ("00000948-FACB-11E6-BD58-64006A7986D3", "vsock://:2376"),
+        (GUID, f"hvsock:///{GUID}"),
+    ],
+)
+def test_vsudd_s_inport(place, which, from_):
+    """Where it would listen, on a system that forbids it."""
+    command = [*FORBID, "socket:40", "EAFNOSUPPORT", TOOL, "relay", "-inport", f"{which}:unix:{place}/to"]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(f"virtsock: listen {from_}: ")
+
+
+def test_a_path_of_vsudd_s_that_is_too_long():
+    done = run("relay", "-syslog", "514:/" + "a" * 4200)
+    assert done.returncode == 2 and b"wanted is PORT:PATH" in done.stderr
+
+
+# --- Standard input and output -----------------------------------------------------------------------------------------------
+
+
+def test_standard_input_that_cannot_be_read(place):
+    with listener(place / "to") as server, open_directory(place) as folder:
+        with running("relay", "-", f"unix://{place}/to", stdin=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as r:
+            accept(server).close()
+            assert r.wait(10) == 1
+            assert r.stderr.read() == b"virtsock: standard input: Is a directory\n"
+
+
+@contextlib.contextmanager
+def open_directory(path):
+    fd = os.open(path, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+def test_standard_output_that_takes_no_more(place):
+    """The peer learns that nobody takes what it sends."""
+    with listener(place / "to") as server, open("/dev/full", "wb") as full:
+        with running("relay", "-", f"unix://{place}/to", stdin=subprocess.PIPE, stdout=full, stderr=subprocess.PIPE) as r:
+            with accept(server) as s:
+                eventually(lambda: takes_no_more(s), 30)
+            assert r.wait(10) == 1
+            assert r.stderr.read() == b"virtsock: standard output: No space left on device\n"
+
+
+def test_a_connection_that_breaks_is_a_failure():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        with running("relay", "-", where, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as r:
+            with accept(server) as s:
+                r.stdin.write(b"x")
+                r.stdin.flush()
+                assert s.recv(1) == b"x"
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            assert r.wait(10) == 1
+
+
+def test_one_connection_alone_is_handed_over(place):
+    (place / "rules").write_text(f"- unix://{place}/to\nunix://{place}/from unix://{place}/to\n")
+    done = run("relay", "--pass-fd", "--rules", str(place / "rules"))
+    assert done.returncode == 2 and b"--pass-fd hands one connection over" in done.stderr
+
+
+# --- Sockets that were passed on ---------------------------------------------------------------------------------------------
+
+
+def test_a_listener_that_was_passed_on_stays_for_the_next(place):
+    """Who waits there when it is asked to end is the next one's."""
+    with listener(place / "from") as door, listener(place / "to") as server:
+        words = "--max", "1", f"fd://{door.fileno()}", f"unix://{place}/to"
+        with relay(place, *words, pass_fds=[door.fileno()]) as r:
+            with conversation(place / "from", server), connect(place / "from") as second:
+                second.sendall(b"next")
+                r.terminate()
+                time.sleep(0.2)
+            assert r.wait(10) == 0
+            with accept(door) as s:
+                assert take(s, 4) == b"next"
+        assert (place / "from").exists()
+
+
+# --- What it tells -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_the_system_chose_is_told_without_being_asked(place):
+    with listener(place / "to"), open(place / "said", "wb") as err:
+        with running("relay", "tcp://127.0.0.1:any", f"unix://{place}/to", stderr=err) as r:
+            r.log = (place / "said").read_text
+            eventually(lambda: "listening on" in r.log())
+            socket.create_connection(("127.0.0.1", port_of(r)), timeout=30).close()
+    with listener(place / "other"), open(place / "said", "wb") as err:
+        with running("relay", f"unix://{place}/from", f"unix://{place}/other", stderr=err):
+            eventually((place / "from").exists)
+            connect(place / "from").close()
+    assert (place / "said").read_text() == ""
+
+
+def counted(process):
+    process.terminate()
+    [counts] = json.loads(process.stdout.readline())
+    assert process.wait(10) == 0
+    return counts
+
+
+def test_breaks_and_idleness_are_counted(place):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        words = "--json", "--stats", "--idle", "1", f"unix://{place}/from", "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        with relay(place, *words, stdout=subprocess.PIPE) as r:
+            with conversation(place / "from", server) as (client, s):
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.close()
+                with contextlib.suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
+            with conversation(place / "from", server) as (client, _):
+                with contextlib.suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
+            eventually(lambda: r.log().count(" bytes, ") == 2)
+            counts = counted(r)
+    assert (counts["accepted"], counts["active"], counts["broken"], counts["idle"]) == (2, 0, 1, 1)
+
+
+def test_datagrams_are_counted(place):
+    words = "--json", "--stats", f"syslog:{place}/log.sock", f"unix://{place}/to"
+    with listener(place / "to") as server, relay(place, *words, ready="datagrams at", stdout=subprocess.PIPE) as r:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as program:
+            program.connect(str(place / "log.sock"))
+            program.send(b"one")
+            program.send(b"three")
+            with accept(server) as s:
+                assert list(frames(take(s, 12))) == [b"one", b"three"]
+                counts = counted(r)
+    assert (counts["accepted"], counts["bytes"], counts["unreached"]) == (2, 12, 0)
+
+
+def test_no_service_manager_is_no_complaint(place):
+    with relay(place, f"unix://{place}/from", f"unix://{place}/to", env={**os.environ, "NOTIFY_SOCKET": ""}) as r:
+        r.terminate()
+        assert r.wait(10) == 0
+        assert "NOTIFY_SOCKET" not in r.log()
+
+
+def test_the_system_s_log(place, need):
+    """Where that is, in a namespace of its own; a line has its facility, severity and process."""
+    house = ["unshare", "-rm", "sh", "-c", f'mount --bind "{place}" /run && exec "$0" "$@"']
+    need(shutil.which("unshare"), "unshare is not installed")
+    need(subprocess.run([*house, "true"], capture_output=True).returncode == 0, "no namespace of mounts can be had")
+    need(Path("/var/run").resolve() == Path("/run") and not os.path.exists("/dev/log"), "the log is elsewhere")
+    words = "relay", "-v", "--detach", "--pidfile", str(place / "pid"), f"unix://{place}/from", f"unix://{place}/to"
+    with (
+        listener(place / "to") as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log,
+        subprocess.Popen([*house, TOOL, *words], stderr=subprocess.PIPE) as process,
+    ):
+        log.bind(str(place / "log"))
+        log.settimeout(30)
+        try:
+            eventually(lambda: (place / "pid").exists() and (place / "pid").read_text() != "", 30)
+            with conversation(place / "from", server):
+                said = log.recv(1000).decode()
+        finally:
+            process.kill()
+    assert said == f"<30>virtsock[{process.pid}]: client 1 of unix://{place}/from: to unix://{place}/to"
