@@ -37,20 +37,19 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 # --- Which items, and in which order -----------------------------------------------------------------------------------------
 
-# What one run has as a whole, the longest first: tests of the same machines, which each run boots for itself, or of one Wine; else a file.
+# What one run has as a whole, first: tests that boot the same machines; those of two machines at a time are as many as two processors bear.
 GROUPS = {
-    "pairs": ("exchange", "lab", "others", "dask", "grpc", "image"),            # a host and its guest, guests behind a multiplexer
-    "guest": ("suites", "calls", "contract", "peers"),                          # one guest
-    "mixed": ("bench", "relay", "stress", "doctor", "list", "faults", "ramdisk"),
+    "pairs": ("exchange", "lab", "others", "dask", "grpc", "image", "bench", "relay", "stress", "doctor", "faults"),
+    "guest": ("suites", "calls", "contract", "peers", "list", "ramdisk"),       # and Wine
 }
 OF_FILE = {f"tests/vm/test_{name}.py": group for group, names in GROUPS.items() for name in names}
-FIRST = (*GROUPS, "wine", "tests/test_contract.py")
+FIRST = (*GROUPS, "tests/c/210_close.c", "tests/test_fault.py", "tests/api/test_packages.py", "tests/test_virtsock_bench.py")
 left_out = pytest.StashKey[list[str]]()
 
 
 def group_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
-    return "wine" if file.startswith("tests/wine/") else OF_FILE.get(file, file)
+    return "guest" if file.startswith("tests/wine/") else OF_FILE.get(file, file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -67,7 +66,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 def cover(config: pytest.Config, items: list[pytest.Item]) -> None:
     variants = [covering.variant_of(item) for item in items]
     fast = config.getoption("--covering") == "fast"
-    there = [number for number, item in enumerate(items) if not fast or covering.is_fast(variants[number], item.get_closest_marker("slow"))]
+    there = [number for number, item in enumerate(items) if not covering.is_left(item.nodeid)
+             and (not fast or covering.is_fast(variants[number], item.get_closest_marker("slow") is not None))]
     kept = {there[number] for number in covering.choose([variants[number] for number in there])}
     config.stash[left_out] = covering.told(variants, kept)
     config.hook.pytest_deselected(items=[item for number, item in enumerate(items) if number not in kept])

@@ -4,7 +4,6 @@ item; and what the program itself says."""
 
 from __future__ import annotations
 
-import os
 import re
 import resource
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from builds import BUILD, PLAIN, ROOT, TOOL
+from builds import BUILD, PLAIN, ROOT, ROUNDS, TOOL
 
 ROWS = re.findall(r"^ +ROW\((\w+),", (ROOT / "tests" / "contract" / "rows.h").read_text(), re.MULTILINE)
 HERE = PLAIN / "tests" / "contract" / "virtsock-selftest"
@@ -36,7 +35,7 @@ ALL = tuple(ADDRESSES)
 
 # The plain build takes everything, once in full. Under the sanitizers it is the kinds of waits and races that matter, not how often, and of
 # hyperkit the multiplexer's row has all but the request.
-FULL = ["--rounds", os.environ.get("VIRTSOCK_TEST_ROUNDS", "1000")]
+FULL = ["--rounds", str(ROUNDS)]
 LESS = ["--rounds", "200", "--connections", "20", "--size", "4"]
 FEW = ["--rounds", "50", "--connections", "4", "--size", "1"]
 RUNS = [("dev", "unix", FULL), *(("dev", transport, LESS) for transport in ALL[1:]), ("clang", "unix", FEW),

@@ -2,7 +2,7 @@
 """The C, Python and Lua tests in a guest, over a real kernel's AF_VSOCK: CID 1, stream and seqpacket. An emulated machine is slow, so
 waits may be later there; they may not be early."""
 
-from builds import BUILD, LUAS, ROOT, lua_environment
+from builds import BUILD, LUAS, ROOT, ROUNDS, lua_environment
 
 import pytest
 
@@ -29,7 +29,7 @@ def run(vm, command, transport, timeout=300, **environment):
 def test_c(loopback_vm, test, transport, ran):
     if test == "230_framed" and transport == "vsock-seqpacket":
         pytest.skip("frames are for streams")
-    rounds = "1000" if transport == "vsock" else "200"
+    rounds = str(ROUNDS if transport == "vsock" else ROUNDS // 5)
     lines = run(loopback_vm, [BUILD / "dev" / "tests" / "c" / test], transport, VIRTSOCK_TEST_ROUNDS=rounds)
     ran(f"c/{test}.c", lines)
     assert lines[-1] == "END" and any(line.startswith("ok ") for line in lines)
@@ -46,5 +46,5 @@ def test_lua(loopback_vm, test, transport):
 def test_python(loopback_vm, transport):
     pytest_there = [BUILD / "venv" / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT, "--confcutdir",
                     ROOT / "tests" / "python", "--basetemp", "/tmp/pytest", *PYTHON_TESTS]
-    lines = run(loopback_vm, pytest_there, transport, timeout=600, VIRTSOCK_TEST_ROUNDS="200")
+    lines = run(loopback_vm, pytest_there, transport, timeout=600, VIRTSOCK_TEST_ROUNDS=str(ROUNDS // 5))
     assert " passed" in lines[-1] and "failed" not in lines[-1]

@@ -29,12 +29,15 @@ def selftest(wine, board, *words, program=SELFTEST, **environment):
 
 
 @pytest.fixture(scope="module")
-def runs(wine, tmp_path_factory):
+def runs(request, wine, tmp_path_factory):
+    """The rows that this run has, of a transport in one process."""
     done = {}
+    asked = [item.callspec.params for item in request.session.items if item.path == request.path and item.originalname == "test_row"]
 
     def run(transport):
         if transport not in done:
-            done[transport] = selftest(wine, tmp_path_factory.mktemp("board"), *SCALE, *ADDRESSES[transport])
+            rows = [one["row"] for one in asked if one["transport"] == transport]
+            done[transport] = selftest(wine, tmp_path_factory.mktemp("board"), *SCALE, *ADDRESSES[transport], *rows)
         return done[transport]
     return run
 
