@@ -51,6 +51,11 @@ def running(*words, **more):
                 pipe.close()
 
 
+def delay_of(process="thread-self"):
+    """How long its main thread was ready and had no processor, in s: the account of tests/c/watch.h. Also of one that was not reaped yet."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+
+
 def eventually(condition, seconds=10):
     end = time.monotonic() + seconds
     while not condition():

@@ -7,12 +7,11 @@ import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import virtsock
 from test_mux import PROTOCOLS, address, mux, vm  # noqa: F401 (a fixture)
-from test_tools import eventually, run, running
+from test_tools import delay_of, eventually, run, running
 
 
 @pytest.fixture
@@ -39,16 +38,11 @@ def test_late_listener(where):
     assert lines[-1].startswith(f"virtsock: attempt {len(lines)} of {where}: connected, after ")
 
 
-def delay_of(process):
-    """How long its main thread was ready and had no processor, in s: the account of tests/c/watch.h."""
-    return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
-
-
 def test_never(where):
-    mine, begun = delay_of("thread-self"), time.monotonic()
+    mine, begun = delay_of(), time.monotonic()
     with running("wait", "--wait", "0.5", where, stderr=subprocess.PIPE) as waiting:
         os.waitid(os.P_PID, waiting.pid, os.WEXITED | os.WNOWAIT)
-        took, delay = time.monotonic() - begun, delay_of(waiting.pid) + delay_of("thread-self") - mine
+        took, delay = time.monotonic() - begun, delay_of(waiting.pid) + delay_of() - mine
         message, *_ = waiting.communicate()[1].decode().splitlines()
     assert 0.5 <= took < 0.8 + delay
     assert waiting.returncode == 1
