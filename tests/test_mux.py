@@ -211,6 +211,13 @@ def test_services_of_no_port(vm):
         virtsock.connect(address(vm, "vsock-mux", GUID))
 
 
+def test_services_are_for_the_dialect_that_has_them(vm):
+    """Also where a request may be as long as theirs."""
+    with mux(vm, "-d", VHOST_DEVICE_VSOCK), program(address(vm, "vsock-mux", GUID), echo):
+        s, line = ask_mux(vm / "vsock.sock", b"CONNECT %s\n" % GUID.encode())
+        assert line == b"" and hung_up(s)
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_program_that_accepts_nobody_is_given_up(vm, protocol):
     name = "vsock.sock_52" if protocol == "vsock-mux" else "00000002.00000034"
@@ -479,6 +486,28 @@ def test_fault_that_loses_no_byte(vm, dialect, fault):
     assert p.results == [5]
 
 
+@pytest.mark.parametrize("fault, least, end", [("endless", 65536, b""), ("digits", 4096, b"\n")])
+def test_long_answers_are_as_long_as_is_told(vm, fault, least, end):
+    """They do not end by a hang-up, which would help a client."""
+    with mux(vm, "--fault", fault), connected(vm / "vsock.sock") as s:
+        s.sendall(b"CONNECT 52\n")
+        answer = b""
+        while len(answer) < least or not answer.endswith(end):
+            part = s.recv(65536)
+            assert part != b""
+            answer += part
+        assert answer.startswith(b"OK ") and (b"\n" in answer) == (end != b"")
+        assert select.select([s], [], [], 0.2)[0] == [] or s.recv(1) != b""
+
+
+def test_glued_bytes_are_counted(vm):
+    with mux(vm, "--fault", "glued") as m, program(address(vm, "vsock-mux"), lambda s: s.sendall(b"hello")):
+        s, line = ask_mux(vm / "vsock.sock", b"CONNECT 52\n")
+        with s:
+            assert read_to_end(s) == b"hello"
+        eventually(lambda: "port 52: 0 bytes to the program, 5 back\n" in m.log())
+
+
 def test_glued_is_one_piece(vm):
     with mux(vm, "--fault", "glued"), program(address(vm, "vsock-mux"), lambda s: s.sendall(b"payload"), 50):
         for number in range(50):
@@ -712,6 +741,13 @@ def test_longest_path(vm, size, fits):
     assert not deep.exists()  # seen before anything was made
 
 
+def test_slashes_behind_the_directory(vm):
+    """They are no part of the addresses that it tells, and has."""
+    where = address(vm, "hyperkit")
+    with mux(vm, name=f"{vm}//") as m, program(where, drain), virtsock.connect(where):
+        assert f"for vsock-mux://:PORT{vm}/vsock.sock\n" in m.log() and f"for hyperkit://:PORT{vm}\n" in m.log()
+
+
 def test_no_directory_to_make_it_in(vm):
     done = run("mux", str(vm / "below"))
     assert (done.returncode, done.stderr) == (1, f"virtsock: {vm}/below: No such file or directory\n".encode())
@@ -736,6 +772,8 @@ def test_relative_and_odd_names(vm):
         ("mux --fault late /tmp/a", '--fault "late"'),
         ("mux --fault late= /tmp/a", '--fault "late="'),
         ("mux --fault late=1s /tmp/a", '--fault "late=1s"'),
+        ("mux --fault late=12345678 /tmp/a", '--fault "late=12345678"'),
+        ("mux --fault silent --fault-count 18446744073709551617 /tmp/a", '--fault-count "18446744073709551617"'),
         ("mux --fault silent --fault-count x /tmp/a", '--fault-count "x"'),
         ("mux --fault silent --fault-count 2147483648 /tmp/a", '--fault-count "2147483648"'),
         ("mux --fault-count 1 /tmp/a", "--fault-count counts what --fault does"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # ruff: noqa: F811
-"""`virtsock relay`: conversations that end in a state of their own (before TO is there, with a reader that stalls, with bytes that
-nobody takes, while it is asked to end), and that what one leaves behind is not another's."""
+"""`virtsock relay`: conversations that end in a state of their own (before TO is there, with a reader that stalls, with
+bytes that nobody takes, while it is asked to end), and that what one leaves behind is not another's."""
 
 import contextlib
 import fcntl
@@ -73,7 +73,7 @@ def conversation(path, server):
         yield client, s
 
 
-# --- Before TO is there ------------------------------------------------------------------------------------------------------
+# --- Before TO is there -----------------------------------------------------------------------------------------------
 
 
 def test_client_that_has_gone_is_gone_for_a_target_that_comes_later(place):
@@ -89,7 +89,7 @@ def test_client_that_has_gone_is_gone_for_a_target_that_comes_later(place):
         eventually(lambda: ": 10 bytes, 0 back\n" in r.log())
 
 
-# --- A reader that stalls ----------------------------------------------------------------------------------------------------
+# --- A reader that stalls ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reader", ["client", "server"])
@@ -106,8 +106,8 @@ def test_a_reader_that_gives_up_is_told_to_a_sender_that_waits(place, reader):
 
 
 def test_what_there_is_room_for_is_delivered_at_the_end(place):
-    """A reader that has made some room, but not so much that an event tells of it, when all is cut. Thrice, since a look at senders that
-    wait may come in between, and find the room as well."""
+    """A reader that has made some room, but not so much that an event tells of it, when all is cut. Thrice, since a
+    look at senders that wait may come in between, and find the room as well."""
     words = "--drain", "0", f"unix://{place}/from", f"unix://{place}/to"
     for _ in range(3):
         with listener(place / "to") as server, relay(place, *words) as r:
@@ -123,7 +123,7 @@ def test_what_there_is_room_for_is_delivered_at_the_end(place):
         (place / "to").unlink()
 
 
-# --- What is not to be taken for an end --------------------------------------------------------------------------------------
+# --- What is not to be taken for an end -------------------------------------------------------------------------------
 
 
 def test_silence_is_idle_only_once_its_time_has_passed(place):
@@ -147,7 +147,8 @@ def test_a_client_that_has_waited_may_be_idle_as_well(place):
 
 
 def test_what_has_moved_once_may_be_idle_as_well(place):
-    with listener(place / "to") as server, relay(place, "--idle", "0.3", f"unix://{place}/from", f"unix://{place}/to") as r:
+    words = "--idle", "0.3", f"unix://{place}/from", f"unix://{place}/to"
+    with listener(place / "to") as server, relay(place, *words) as r:
 
         def is_ended():
             """Unless that was before its byte came."""
@@ -181,7 +182,7 @@ def test_what_is_no_end_is_a_break_for_tcp(place, ending):
                         s.recv(1)
 
 
-# --- What one leaves behind --------------------------------------------------------------------------------------------------
+# --- What one leaves behind -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", ["gives up", "idle", "cut short"])
@@ -192,7 +193,8 @@ def test_bytes_that_nobody_took_are_not_another_s(place, ending):
     with listener(place / "to") as server, relay(place, "--threads", "1", "--rules", str(place / "rules")) as r:
         eventually(lambda: r.log().count("listening on") == 2)
         for number in range(1, 4):
-            with conversation(place / "a", server) as (client, s), contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            broken = contextlib.suppress(BrokenPipeError, ConnectionResetError)
+            with conversation(place / "a", server) as (client, s), broken:
                 for _ in range(3):  # by now there is a pipe
                     client.sendall(MIB[:150000])
                     take(s, 150000)
@@ -205,7 +207,7 @@ def test_bytes_that_nobody_took_are_not_another_s(place, ending):
                 assert digest(read_to_end(s)) == digest(MIB)
 
 
-# --- Targets that can be had once --------------------------------------------------------------------------------------------
+# --- Targets that can be had once -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("to", ["fd", "standard"])
@@ -229,7 +231,7 @@ def test_a_target_that_can_be_had_once_takes_one_client(place, to):
         assert "client 2" not in r.log()
 
 
-# --- Several threads ---------------------------------------------------------------------------------------------------------
+# --- Several threads --------------------------------------------------------------------------------------------------
 
 
 def test_whoever_leaves_makes_room_for_the_next(place):
@@ -265,7 +267,7 @@ def test_it_ends_with_the_last_conversation_of_any_thread(place):
         (place / "to").unlink()
 
 
-# --- Asked to end ------------------------------------------------------------------------------------------------------------
+# --- Asked to end -----------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -310,7 +312,9 @@ def test_who_waits_to_be_accepted_is_served_while_it_drains(place, kind):
     words = "--max", "1", "--drain", "30", from_, f"unix://{place}/to"
     with listener(place / "to") as server, manager(place) as (hears, env), relay(place, *words, env=env) as r:
         def enter():
-            return connect(place / "from") if kind == "unix" else socket.create_connection(("127.0.0.1", port_of(r)), timeout=30)
+            if kind == "unix":
+                return connect(place / "from")
+            return socket.create_connection(("127.0.0.1", port_of(r)), timeout=30)
 
         def is_refused():
             try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # ruff: noqa: F811
-"""`virtsock relay` as a guest in a house: descriptors, files and memory that it takes and leaves, sockets that others share, what it says
-and how often, and who is served by whom."""
+"""`virtsock relay` as a guest in a house: descriptors, files and memory that it takes and leaves, sockets that others
+share, what it says and how often, and who is served by whom."""
 
 import array
 import contextlib
@@ -20,7 +20,19 @@ import time
 from pathlib import Path
 
 import pytest
-from test_relay import MIB, accept, activated, connect, digest, echo_server, listener, place, relay, rss  # noqa: F401
+from test_relay import (  # noqa: F401
+    MIB,
+    accept,
+    activated,
+    connect,
+    digest,
+    echo_server,
+    listener,
+    place,
+    relay,
+    rss,
+    sending,
+)
 from test_relay_ends import fill, take
 from test_tools import TOOL, eventually, read_to_end, run, running
 
@@ -31,12 +43,12 @@ def flags_of(process, fd):
     return int(re.search(r"flags:\s+(\d+)", Path(f"/proc/{process.pid}/fdinfo/{fd}").read_text())[1], 8)
 
 
-def descriptors(process):
+def descriptors(pid):
     """What each is, by number."""
     found = {}
-    for fd in os.listdir(f"/proc/{process.pid}/fd"):
+    for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            found[int(fd)] = os.readlink(f"/proc/{process.pid}/fd/{fd}")
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
     return found
 
 
@@ -45,6 +57,24 @@ def carry(sends, takes, pieces=3):
     for _ in range(pieces):
         sends.sendall(MIB[:150000])
         assert take(takes, 150000) == MIB[:150000]
+
+
+@contextlib.contextmanager
+def traced(place, options, *words):
+    """`virtsock relay -v WORDS` under strace with those options, once it is ready; its number. trace, log: what is
+    said."""
+    pidfile = place / "pid"
+    trace = ["strace", "-f", "-o", str(place / "trace"), *options]
+    command = [*trace, TOOL, "relay", "-v", "--pidfile", str(pidfile), *words]
+    with open(place / "log", "wb") as err, subprocess.Popen(command, stderr=err) as process:
+        try:
+            eventually(lambda: process.poll() is not None or (pidfile.exists() and pidfile.read_text()), 30)
+            pid = int(pidfile.read_text())
+            yield pid
+            os.kill(pid, signal.SIGTERM)
+            process.wait(30)
+        finally:
+            process.kill()
 
 
 def talk(path, server, data=b"hello"):
@@ -56,19 +86,20 @@ def talk(path, server, data=b"hello"):
         assert take(client, len(data)) == data
 
 
-# --- Descriptors -------------------------------------------------------------------------------------------------------------
+# --- Descriptors ------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_inherited_by_programs(place):
     """In every part of the relay: sockets that were passed on, pipes, both ends, datagrams, standard input's pair."""
-    (place / "rules").write_text(f"activated unix://{place}/to\nsyslog:{place}/log.sock unix://{place}/to\n- unix://{place}/to\n")
+    froms = "activated", f"syslog:{place}/log.sock", "-"
+    (place / "rules").write_text("".join(f"{from_} unix://{place}/to\n" for from_ in froms))
     with listener(place / "to") as server, listener(place / "door") as door:
         with activated(place, [door], "x", "--rules", str(place / "rules")) as r:
             with accept(server), connect(place / "door") as client, accept(server) as s:
                 sender = threading.Thread(target=client.sendall, args=[MIB])
                 sender.start()
                 assert len(take(s, 600000)) == 600000  # what goes on is in a pipe
-                kinds = descriptors(r)
+                kinds = descriptors(r.pid)
                 assert {re.sub(r"\W.*", "", kind) for kind in kinds.values()} >= {"socket", "pipe", "anon_inode"}
                 kinds.pop(door.fileno())  # where the manager of this test had it
                 assert [fd for fd in kinds if fd > 2 and not flags_of(r, fd) & O_CLOEXEC] == []
@@ -80,7 +111,8 @@ def test_soft_limit_is_raised(place):
     def lower():
         resource.setrlimit(resource.RLIMIT_NOFILE, (16, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
-    with listener(place / "to") as server, relay(place, f"unix://{place}/from", f"unix://{place}/to", preexec_fn=lower) as r:
+    words = f"unix://{place}/from", f"unix://{place}/to"
+    with listener(place / "to") as server, relay(place, *words, preexec_fn=lower) as r:
         talk(place / "from", server)
         soft, hard = resource.prlimit(r.pid, resource.RLIMIT_NOFILE)
         assert soft == hard
@@ -93,21 +125,21 @@ def test_a_conversation_that_waits_holds_no_pipe(place):
         listener(place / "to") as server,
         relay(place, "--threads", "1", f"unix://{place}/from", f"unix://{place}/to") as r,
     ):
-        before = len(descriptors(r))
+        before = len(descriptors(r.pid))
         for _ in range(10):
             client = stack.enter_context(connect(place / "from"))
             s = stack.enter_context(accept(server))
             carry(client, s)
-        eventually(lambda: len(descriptors(r)) <= before + 2 * 10 + 2)  # and one pipe, which all of them had
+        eventually(lambda: len(descriptors(r.pid)) <= before + 2 * 10 + 2)  # and one pipe, which all of them had
 
 
 def test_only_one_null_device_per_standard_descriptor(place):
     with running("relay", "-detach", f"unix://{place}/from", f"unix://{place}/to") as r:
         eventually((place / "from").exists)
-        eventually(lambda: [fd for fd, kind in sorted(descriptors(r).items()) if kind == "/dev/null"] == [0, 1, 2])
+        eventually(lambda: [fd for fd, kind in sorted(descriptors(r.pid).items()) if kind == "/dev/null"] == [0, 1, 2])
 
 
-# --- Sockets that others share -----------------------------------------------------------------------------------------------
+# --- Sockets that others share ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("end", ["from", "to"])
@@ -116,7 +148,8 @@ def test_a_shared_socket_is_left_as_it_is(place, end):
     ours, theirs = socket.socketpair()
     ours.settimeout(30)
     theirs.setblocking(True)
-    once = f"fd://{theirs.fileno()} unix://{place}/to" if end == "from" else f"unix://{place}/once fd://{theirs.fileno()}"
+    fd = f"fd://{theirs.fileno()}"
+    once = f"{fd} unix://{place}/to" if end == "from" else f"unix://{place}/once {fd}"
     (place / "rules").write_text(f"{once}\nunix://{place}/from unix://{place}/to\n")
     words = "--threads", "1", "--rules", str(place / "rules")
     with ours, theirs, listener(place / "to") as server, relay(place, *words, pass_fds=[theirs.fileno()]) as r:
@@ -183,7 +216,7 @@ def test_a_descriptor_is_passed_once_there_is_room(place):
                     assert take(s, 7) == b"through"
 
 
-# --- Files -------------------------------------------------------------------------------------------------------------------
+# --- Files ------------------------------------------------------------------------------------------------------------
 
 
 def test_an_old_pid_file_is_written_anew(place):
@@ -201,18 +234,15 @@ def test_a_pid_file_is_nobody_else_s(place):
     (place / "precious").write_text("precious")
     (place / "link").symlink_to(place / "precious")
     done = run("relay", "--pidfile", str(place / "link"), f"unix://{place}/from", f"unix://{place}/to")
-    assert (done.returncode, done.stderr.decode()) == (1, f"virtsock: {place}/link: Too many levels of symbolic links\n")
+    said = f"virtsock: {place}/link: Too many levels of symbolic links\n"
+    assert (done.returncode, done.stderr.decode()) == (1, said)
     assert (place / "precious").read_text() == "precious"
 
 
 def test_a_pid_file_is_0600_from_birth(place, need):
     need(shutil.which("strace"), "strace is not installed")
-    command = ["strace", "-f", "-o", str(place / "trace"), "-e", "trace=openat,open", TOOL, "relay", "--pidfile", str(place / "pid")]
-    with subprocess.Popen([*command, f"unix://{place}/from", f"unix://{place}/to"]) as process:
-        eventually((place / "pid").exists, 30)
-        eventually(lambda: (place / "pid").read_text() != "")
-        os.kill(int((place / "pid").read_text()), signal.SIGTERM)
-        process.wait(30)
+    with traced(place, ["-e", "trace=openat,open"], f"unix://{place}/from", f"unix://{place}/to"):
+        pass
     assert re.search(rf'"{place}/pid", \S+, 0600\)', (place / "trace").read_text())
 
 
@@ -235,7 +265,7 @@ def test_what_is_no_stale_datagram_socket_stays(place, what):
             connect(path).close()
 
 
-# --- Memory and time ---------------------------------------------------------------------------------------------------------
+# --- Memory and time --------------------------------------------------------------------------------------------------
 
 
 def test_a_reader_that_stalls_again_and_again_costs_no_memory(place):
@@ -277,56 +307,46 @@ def test_readers_that_stall_cost_little(place):
             assert rss(r) - before < len(clients) * 32768
 
 
-# --- How bytes are moved -----------------------------------------------------------------------------------------------------
+# --- How bytes are moved ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "size, from_, to, splices",
-    [(len(MIB), "unix", "unix", True), (100000, "unix", "unix", False), (len(MIB), "unix", "tcp", False), (len(MIB), "tcp", "unix", True)],
+    [
+        (len(MIB), "unix", "unix", True),
+        (len(MIB), "tcp", "unix", True),
+        (len(MIB), "unix", "tcp", False),
+        (100000, "unix", "unix", False),
+    ],
 )
 def test_the_kernel_moves_what_goes_on(place, need, size, from_, to, splices):
     """Short conversations, and what goes to TCP, are copied."""
     need(shutil.which("strace"), "strace is not installed")
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(listener(place / "to") if to == "unix" else socket.create_server(("127.0.0.1", 0)))
+    source = f"unix://{place}/from" if from_ == "unix" else "tcp://127.0.0.1:any"
+    with listener(place / "to") if to == "unix" else socket.create_server(("127.0.0.1", 0)) as server:
         target = f"unix://{place}/to" if to == "unix" else "tcp://127.0.0.1:%d" % server.getsockname()[1]
-        source = f"unix://{place}/from" if from_ == "unix" else "tcp://127.0.0.1:any"
-        command = ["strace", "-f", "-o", str(place / "trace"), "-e", "trace=splice", TOOL, "relay", "--pidfile", str(place / "pid"), "-v"]
-        err = stack.enter_context(open(place / "log", "wb"))
-        process = stack.enter_context(subprocess.Popen([*command, source, target], stderr=err))
-        eventually(lambda: b"listening" in (place / "log").read_bytes() and (place / "pid").exists(), 30)
-        port = re.search(r"listening on tcp://127.0.0.1:(\d+)", (place / "log").read_text())
-        with socket.create_connection(("127.0.0.1", int(port[1]))) if port else connect(place / "from") as client, accept(server) as s:
-            sender = threading.Thread(target=lambda: (client.sendall(MIB[:size]), client.shutdown(socket.SHUT_WR)))
-            sender.start()
-            assert digest(read_to_end(s)) == digest(MIB[:size])
-            sender.join(30)
-        os.kill(int((place / "pid").read_text()), signal.SIGTERM)
-        process.wait(30)
+        with traced(place, ["-e", "trace=splice"], source, target):
+            port = re.search(r"listening on tcp://127.0.0.1:(\d+)", (place / "log").read_text())
+            enter = socket.create_connection(("127.0.0.1", int(port[1])), 30) if port else connect(place / "from")
+            with enter as client, accept(server) as s, sending(client, MIB[:size]):
+                assert digest(read_to_end(s)) == digest(MIB[:size])
     assert ("splice(" in (place / "trace").read_text()) == splices
 
 
 def test_what_a_pipe_cannot_carry_is_copied(place, need):
     """A socket of which the kernel cannot splice: it is given up for that conversation, with the pipe."""
     need(shutil.which("strace"), "strace is not installed")
-    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=splice", "-e", "inject=splice:error=EINVAL", TOOL, "relay", "--threads", "1",
-               "--pidfile", str(place / "pid"), f"unix://{place}/from", f"unix://{place}/to"]
-    with listener(place / "to") as server, subprocess.Popen(command) as process:
-        eventually(lambda: (place / "pid").exists() and (place / "pid").read_text() != "", 30)
-        pid = int((place / "pid").read_text())
+    options = ["-e", "trace=splice", "-e", "inject=splice:error=EINVAL"]
+    words = "--threads", "1", f"unix://{place}/from", f"unix://{place}/to"
+    with listener(place / "to") as server, traced(place, options, *words) as pid:
         for _ in range(3):
-            with connect(place / "from") as client, accept(server) as s:
-                sender = threading.Thread(target=lambda c: (c.sendall(MIB), c.shutdown(socket.SHUT_WR)), args=[client])
-                sender.start()
+            with connect(place / "from") as client, accept(server) as s, sending(client, MIB):
                 assert digest(read_to_end(s)) == digest(MIB)
-                sender.join(30)
-        pipes = [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("pipe:")]
-        assert len([fd for fd in pipes if int(fd) > 2]) <= 2
-        os.kill(pid, signal.SIGTERM)
-        process.wait(30)
+        pipes = [fd for fd, kind in descriptors(pid).items() if kind.startswith("pipe:") and fd > 2]
+        assert len(pipes) <= 2
 
 
-# --- Who is served, and by whom ----------------------------------------------------------------------------------------------
+# --- Who is served, and by whom ---------------------------------------------------------------------------------------
 
 
 def test_a_crowd_that_waits_is_let_in(place):
@@ -350,7 +370,7 @@ def test_a_crowd_that_waits_is_let_in(place):
 def watched(process):
     """How many descriptors each thread's loop looks at, as the kernel tells it."""
     found = []
-    for fd, kind in descriptors(process).items():
+    for fd, kind in descriptors(process.pid).items():
         if kind == "anon_inode:[eventpoll]":
             found.append(Path(f"/proc/{process.pid}/fdinfo/{fd}").read_text().count("tfd:"))
     return sorted(found)
@@ -368,7 +388,8 @@ def test_clients_are_dealt_out_evenly(place):
 
 
 def test_that_descriptors_ran_out_is_told_once_each_time(place):
-    with listener(place / "to") as server, relay(place, "--threads", "1", f"unix://{place}/from", f"unix://{place}/to") as r:
+    words = "--threads", "1", f"unix://{place}/from", f"unix://{place}/to"
+    with listener(place / "to") as server, relay(place, *words) as r:
         echo_server(server)
 
         def enter():
@@ -388,7 +409,7 @@ def test_that_descriptors_ran_out_is_told_once_each_time(place):
 
         with enter() as first:
             assert first.recv(1) == b"x"
-            most = max(descriptors(r)) + 1
+            most = max(descriptors(r.pid)) + 1
             resource.prlimit(r.pid, resource.RLIMIT_NOFILE, (most, most))
             second = enter()
             eventually(lambda: told() == 1)
@@ -401,10 +422,11 @@ def test_that_descriptors_ran_out_is_told_once_each_time(place):
 
 def test_a_client_that_leaves_while_descriptors_lack_keeps_nobody_out(place):
     """It had been accepted, and there was no descriptor for TO."""
-    with listener(place / "to") as server, relay(place, "--threads", "1", f"unix://{place}/from", f"unix://{place}/to") as r:
+    words = "--threads", "1", f"unix://{place}/from", f"unix://{place}/to"
+    with listener(place / "to") as server, relay(place, *words) as r:
         with connect(place / "from") as first, accept(server):
             eventually(lambda: "client 1 of" in r.log())
-            most = max(descriptors(r)) + 2  # one is left
+            most = max(descriptors(r.pid)) + 2  # one is left
             resource.prlimit(r.pid, resource.RLIMIT_NOFILE, (most, most))
             with connect(place / "from"):
                 eventually(lambda: "client 2 of" in r.log())

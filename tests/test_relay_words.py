@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # ruff: noqa: F811
-"""`virtsock relay`: what its words mean to it (limits of a rules line and of the command line, vsudd's words), standard input and output
-that fail, exit codes, counters, and what it tells to whom."""
+"""`virtsock relay`: what its words mean to it (limits of a rules line and of the command line, vsudd's words), standard
+input and output that fail, exit codes, counters, and what it tells to whom."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ FORBID = [sys.executable, str(Path(__file__).parent / "forbid.py")]
 GUID = "12345678-9abc-def0-1234-56789abcdef0"
 
 
-# --- Limits ------------------------------------------------------------------------------------------------------------------
+# --- Limits -----------------------------------------------------------------------------------------------------------
 
 
 def is_admitted(path, server):
@@ -84,7 +84,7 @@ def test_no_more_than_sixteen_sockets_for_datagrams(place):
     assert (done.returncode, done.stderr.decode()) == (2, f"virtsock: syslog:{place}/16: there are 16 already\n")
 
 
-# --- vsudd's words -----------------------------------------------------------------------------------------------------------
+# --- vsudd's words ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,13 @@ def test_a_path_of_vsudd_s_that_is_too_long():
     assert done.returncode == 2 and b"wanted is PORT:PATH" in done.stderr
 
 
-# --- Standard input and output -----------------------------------------------------------------------------------------------
+# --- Standard input and output ----------------------------------------------------------------------------------------
 
 
 def test_standard_input_that_cannot_be_read(place):
     with listener(place / "to") as server, open_directory(place) as folder:
-        with running("relay", "-", f"unix://{place}/to", stdin=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as r:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with running("relay", "-", f"unix://{place}/to", stdin=folder, **pipes) as r:
             accept(server).close()
             assert r.wait(10) == 1
             assert r.stderr.read() == b"virtsock: standard input: Is a directory\n"
@@ -143,7 +144,8 @@ def open_directory(path):
 def test_standard_output_that_takes_no_more(place):
     """The peer learns that nobody takes what it sends."""
     with listener(place / "to") as server, open("/dev/full", "wb") as full:
-        with running("relay", "-", f"unix://{place}/to", stdin=subprocess.PIPE, stdout=full, stderr=subprocess.PIPE) as r:
+        pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with running("relay", "-", f"unix://{place}/to", stdout=full, **pipes) as r:
             with accept(server) as s:
                 eventually(lambda: takes_no_more(s), 30)
             assert r.wait(10) == 1
@@ -168,7 +170,7 @@ def test_one_connection_alone_is_handed_over(place):
     assert done.returncode == 2 and b"--pass-fd hands one connection over" in done.stderr
 
 
-# --- Sockets that were passed on ---------------------------------------------------------------------------------------------
+# --- Sockets that were passed on --------------------------------------------------------------------------------------
 
 
 def test_a_listener_that_was_passed_on_stays_for_the_next(place):
@@ -186,7 +188,7 @@ def test_a_listener_that_was_passed_on_stays_for_the_next(place):
         assert (place / "from").exists()
 
 
-# --- What it tells -----------------------------------------------------------------------------------------------------------
+# --- What it tells ----------------------------------------------------------------------------------------------------
 
 
 def test_where_the_system_chose_is_told_without_being_asked(place):
@@ -211,7 +213,8 @@ def counted(process):
 
 def test_breaks_and_idleness_are_counted(place):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        words = "--json", "--stats", "--idle", "1", f"unix://{place}/from", "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        target = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        words = "--json", "--stats", "--idle", "1", f"unix://{place}/from", target
         with relay(place, *words, stdout=subprocess.PIPE) as r:
             with conversation(place / "from", server) as (client, s):
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

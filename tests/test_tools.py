@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import pty
+import re
 import resource
+import select
 import signal
 import socket
 import stat
@@ -214,6 +216,23 @@ def test_closed_standard_input(tmp_path, address):
     assert done.stderr == b"virtsock: standard input: Bad file descriptor\n"
 
 
+def test_input_that_cannot_be_read_ends_the_conversation(tmp_path, address):
+    """And not the direction alone, which would look like a request that is whole."""
+
+    def talk(connection):
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+        with pytest.raises(BrokenPipeError):
+            connection.sendall(BIG)
+
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with peer(tmp_path, talk) as p:
+        done = run("cat", address, stdin=folder)
+    os.close(folder)
+    assert p.error is None
+    assert (done.returncode, done.stderr) == (1, b"virtsock: standard input: Is a directory\n")
+
+
 def test_file_as_input(tmp_path, address):
     (tmp_path / "file").write_bytes(BIG)
     with peer(tmp_path, read_to_end) as p, open(tmp_path / "file", "rb") as file:
@@ -316,6 +335,20 @@ def test_server_outlives_bad_clients_and_full_tables(tmp_path, address):
         assert s.poll() is None
 
 
+def test_that_descriptors_ran_out_is_told_once(tmp_path, address):
+    """However long it lasts."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (10, 10))
+
+    with server(tmp_path, "echo", "-s", address, preexec_fn=limit) as s, contextlib.ExitStack() as stack:
+        for _ in range(12):
+            stack.enter_context(socket.socket(socket.AF_UNIX)).connect(str(tmp_path / "s"))
+        eventually(lambda: "virtsock: accept " in s.log())
+        time.sleep(0.5)  # it is tried ten times a second
+        assert s.log().count("virtsock: accept ") == 1
+
+
 @pytest.mark.parametrize("bye", [b"Bye!", b"Bye!\0abc"])
 def test_hvecho_as_server(tmp_path, address, bye):
     def talk(connection):
@@ -369,10 +402,33 @@ def test_wrong_exchange_is_a_failure(tmp_path, address, echo, bye, said):
 
 
 def test_silent_server_is_a_timeout(tmp_path, address):
+    begun = time.monotonic()
     with peer(tmp_path, read_to_end):
         done = run("echo", "--timeout", "0.3", "--json", address)
+    assert time.monotonic() - begun < 10  # which it is unless told
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "timeout"
+
+
+def test_no_bye_ends_after_the_echo(tmp_path, address):
+    """And ends no direction before."""
+
+    def talk(connection):
+        data = connection.recv(4096)
+        connection.sendall(data)
+        return read_to_end(connection)
+
+    with peer(tmp_path, talk) as p:
+        done = run("echo", "--no-bye", "--json", address)
+    assert (p.result, p.error) == (b"", None)
+    assert done.returncode == 0 and json.loads(done.stdout)["bye_bytes"] == 0
+
+
+def test_figures_in_milliseconds_have_three_decimals(tmp_path, address):
+    with server(tmp_path, "echo", "-s", address):
+        for _ in range(12):
+            said = run("echo", "--json", address).stdout.decode()
+            assert len(re.findall(r'"(?:connect|echo|bye)_ms":\d+\.\d{3}[,}]', said)) == 3, said
 
 
 def test_hvecho_as_client(tmp_path, address):
@@ -444,7 +500,21 @@ def test_progress_is_for_terminals(address):
     said = os.read(ours, 65536).decode()
     os.close(ours)
     assert f"waiting for {address}"[:40] in said
+    assert re.search(r"waiting for [^\r]*\r\x1b\[Kvirtsock: connect ", said)  # the line is gone before the message
     assert "waiting for" not in run("cat", "--wait", "1", address).stderr.decode()
+
+
+def test_progress_goes_on_while_an_attempt_lasts(tmp_path):
+    """A multiplexer that never answers: nothing happens, and that is told."""
+    ours, theirs = pty.openpty()
+    where = f"vsock-mux://:52{tmp_path}/s"
+    with peer(tmp_path, read_to_end), running("cat", where, stdin=subprocess.PIPE, stderr=theirs):
+        os.close(theirs)
+        said = ""
+        while "1 s, attempt 1" not in said:
+            assert select.select([ours], [], [], 30)[0]
+            said += os.read(ours, 65536).decode()
+    os.close(ours)
 
 
 @pytest.mark.parametrize("words", [["echo", "-s"], ["cat", "-l"], ["cat", "-l", "--echo"]])
@@ -555,6 +625,26 @@ int socket(int family, int type, int protocol)
 """
 
 
+@pytest.mark.parametrize(
+    "escaped, printed",
+    [
+        ("%c3%a4%ed%9f%bf%f4%8f%bf%bf", "\u00e4\ud7ff\U0010ffff"),
+        ("%c1%81", r"\ufffd\ufffd"),  # too long
+        ("%e0%9f%bf", r"\ufffd\ufffd\ufffd"),
+        ("%f0%8f%bf%bf", r"\ufffd\ufffd\ufffd\ufffd"),
+        ("%ed%a0%80", r"\ufffd\ufffd\ufffd"),  # half of a pair
+        ("%f4%90%80%80", r"\ufffd\ufffd\ufffd\ufffd"),  # beyond all
+        ("%f5%80%80%80", r"\ufffd\ufffd\ufffd\ufffd"),
+        ("%80%e4%b8.", r"\ufffd\ufffd\ufffd."),  # cut
+        ("%01%22%5c%7f", r"\u0001\"\\\u007f"),
+    ],
+)
+def test_json_is_utf_8(escaped, printed):
+    done = run("info", "--json", f"unix:///{escaped}")
+    assert f'"/{printed}"' in done.stdout.decode()
+    json.loads(done.stdout)
+
+
 @pytest.mark.parametrize("kernel, told", [("4.9.125-linuxkit", True), ("4.10.0", True), ("4.11.0", False), ("6.1.0", False)])
 def test_info_of_linuxkit_s_kernels(tmp_path, kernel, told):
     """Family 43: named where it can be Hyper-V's alone; elsewhere not even asked for, since that would load another's module."""
@@ -617,6 +707,9 @@ def test_help(command):
         ("cat --wait 1.2345 unix:///a", '--wait "1.2345"'),
         ("cat --wait 1e3 unix:///a", '--wait "1e3"'),
         ("cat --wait 99999999 unix:///a", '--wait "99999999"'),
+        ("cat --wait 2147484 unix:///a", '--wait "2147484"'),
+        ("cat --wait 1. unix:///a", '--wait "1."'),
+        ("cat -l --allow self" + " --allow=self" * 16 + " unix:///a", "at most 16 times"),
         ("cat --timeout ,5 unix:///a", '--timeout ",5"'),
         ("cat -l --mode 0888 unix:///a", '--mode "0888"'),
         ("cat -l --mode 1777 unix:///a", '--mode "1777"'),
@@ -648,3 +741,4 @@ def test_usage_errors(words, said):
 def test_options_and_operands_in_any_order(tmp_path, address):
     with server(tmp_path, "echo", address, "-sv", "--mode", "600"):
         assert run("echo", address, "--wait=1", "-c", "-v", "--timeout", "forever").returncode == 0
+        assert run("echo", "--wait", "2147483", "--timeout", "0.25", "--", address).returncode == 0
