@@ -586,9 +586,15 @@ NO_TEST(a_stale_socket_is_replaced, NO_UNIX)
 NO_TEST(what_is_no_stale_socket_stays, NO_UNIX)
 NO_TEST(another_s_socket_is_not_removed_at_close, NO_UNIX)
 NO_TEST(directories_that_will_not_do, NO_UNIX)
+NO_TEST(a_link_to_a_stale_socket_stays, NO_UNIX)
+NO_TEST(who_cannot_answer_keeps_the_name, NO_UNIX)
+NO_TEST(a_locked_directory_is_waited_for, NO_UNIX)
+NO_TEST(the_root_has_a_lock_of_its_own, NO_UNIX)
+NO_TEST(buffers_are_as_large_as_asked, "of what SO_SNDBUF and SO_RCVBUF are on Linux")
 
 #else
 
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -820,6 +826,134 @@ TEST(directories_that_will_not_do)
 
 #endif
 
+#ifndef _WIN32
+
+TEST(a_link_to_a_stale_socket_stays)
+{
+    if (!test_is_unix())
+        SKIP("for UNIX sockets");
+    virtsock_address  *a = test_parse(test_address());
+    char               stale[120];
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    struct stat        file;
+
+    snprintf(stale, sizeof stale, "%s.stale", path_of(a));
+    close(raw_listener(stale, true));
+    CHECK(symlink(stale, path_of(a)) == 0);
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(lstat(path_of(a), &file) == 0 && S_ISLNK(file.st_mode) && lstat(stale, &file) == 0);
+    unlink(path_of(a));
+    unlink(stale);
+    virtsock_address_free(a);
+}
+
+/* "Refused" alone means that nobody listens: not "full", and not "of another type". */
+TEST(who_cannot_answer_keeps_the_name)
+{
+    if (!test_is_unix())
+        SKIP("for UNIX sockets");
+    virtsock_address  *a = test_parse(test_address()), *other;
+    virtsock_options  *one = with(VIRTSOCK_OPTION_BACKLOG, 1), *soon = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 0);
+    virtsock_listener *l, *m;
+    virtsock_stream   *s[8], *t;
+    virtsock_error     e = { 0 };
+    char               text[200];
+    int                n = 0;
+
+    snprintf(text, sizeof text, "unix://%s%s", path_of(a), test_is_seqpacket() ? "" : "?type=seqpacket");
+    other = test_parse(text);
+    CHECK_OK(virtsock_listen(&l, a, one, &e), e);
+    CHECK_STATUS(virtsock_listen(&m, other, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    while (n < 8 && virtsock_connect(&s[n], a, soon, &e) == VIRTSOCK_OK)
+        n++;
+    CHECK(n < 8);
+    CHECK_STATUS(virtsock_listen(&m, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(access(path_of(a), F_OK) == 0);
+    CHECK_OK(virtsock_accept(&t, l, 5000, &e), e);
+    virtsock_stream_free(t);
+    while (n > 0)
+        virtsock_stream_free(s[--n]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_address_free(other);
+    virtsock_options_free(one);
+    virtsock_options_free(soon);
+}
+
+/* For a second; a lock that others share is one, too. */
+TEST(a_locked_directory_is_waited_for)
+{
+    if (!test_is_unix())
+        SKIP("for UNIX sockets");
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    int                fd = open(test_directory(), O_RDONLY | O_CLOEXEC);
+    int64_t            start = test_ms();
+
+    CHECK(fd >= 0 && flock(fd, LOCK_SH) == 0);
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(test_ms() - start >= 1000 && access(path_of(a), F_OK) != 0);
+    close(fd);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+/* It is not the working directory that is locked for a path of one part. */
+TEST(the_root_has_a_lock_of_its_own)
+{
+    if (!test_is_unix())
+        SKIP("for UNIX sockets");
+    if (geteuid() != 0)
+        SKIP("needs root, to listen there");
+    virtsock_address  *a;
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    char               text[60];
+    int                fd = open(test_directory(), O_RDONLY | O_CLOEXEC), here = open(".", O_RDONLY | O_CLOEXEC);
+
+    snprintf(text, sizeof text, "unix:///virtsock-test-%d", (int)getpid());
+    a = test_parse(text);
+    CHECK(fd >= 0 && here >= 0 && flock(fd, LOCK_EX) == 0 && chdir(test_directory()) == 0);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    virtsock_listener_free(l);
+    CHECK(access(path_of(a), F_OK) != 0 && fchdir(here) == 0);
+    close(fd), close(here);
+    virtsock_address_free(a);
+}
+
+static int buffer_of(const virtsock_stream *s, int which)
+{
+    int       size = 0;
+    socklen_t length = sizeof size;
+
+    CHECK(getsockopt((int)virtsock_stream_fd(s), SOL_SOCKET, which, &size, &length) == 0);
+    return size;
+}
+
+TEST(buffers_are_as_large_as_asked)
+{
+    virtsock_options *o;
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    int64_t           told;
+
+    if (test_is_vsock())
+        SKIP("there the buffer is one of AF_VSOCK's own");
+    o = with(VIRTSOCK_OPTION_BUFFER_SIZE, 20000);
+    test_pair(s, o);
+    CHECK(buffer_of(s[0], SO_SNDBUF) == 40000 && buffer_of(s[0], SO_RCVBUF) == 40000);      /* Linux doubles it: socket(7) */
+    CHECK_OK(virtsock_stream_get(s[0], VIRTSOCK_ITEM_BUFFER_SIZE, &told, &e), e);
+    CHECK(told == 40000);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    virtsock_options_free(o);
+}
+
+#endif
+
 /* --- Whom a listener admits ---------------------------------------------------------------------------------------------- */
 
 static virtsock_status try_rule(const char *rule)
@@ -1036,6 +1170,7 @@ TEST(detach_and_adopt)
 NO_TEST(fd_addresses, "sockets are duplicated in another way: tests/wine adopts them")
 NO_TEST(only_sockets_are_adopted, "adopts what Windows does not have")
 NO_TEST(an_adopted_descriptor_keeps_its_flags, "sockets have no such flags")
+NO_TEST(what_an_address_says_of_a_descriptor_holds, "Windows has neither socketpair nor seqpacket")
 NO_TEST(an_adopted_stream_is_what_it_is, "Windows has neither socketpair nor seqpacket")
 NO_TEST(an_adopted_stream_stays_blocking, "sockets have no such flags")
 NO_TEST(an_adopted_listener_does_not_block, "sockets have no such flags")
@@ -1118,6 +1253,30 @@ TEST(an_adopted_descriptor_keeps_its_flags)
     wait(NULL);
     virtsock_stream_free(s);
     close(pair[1]);
+}
+
+TEST(what_an_address_says_of_a_descriptor_holds)
+{
+    int               pair[2];
+    virtsock_options *o = with(VIRTSOCK_OPTION_BUFFER_SIZE, 4096);
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    char              text[60];
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    snprintf(text, sizeof text, "fd://%d?type=seqpacket", pair[0]);
+    a = test_parse(text);
+    CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_INVALID, e);
+    CHECK(strstr(e.message, "seqpacket") != NULL && test_is_open(pair[0]));
+    virtsock_address_free(a);
+    snprintf(text, sizeof text, "fd://%d", pair[0]);
+    a = test_parse(text);
+    CHECK_STATUS(virtsock_connect(&s, a, o, &e), VIRTSOCK_E_UNSUPPORTED, e);
+    CHECK(strstr(e.message, "BUFFER_SIZE") != NULL && test_is_open(pair[0]));
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+    close(pair[0]), close(pair[1]);
 }
 
 /* Its family and type are the socket's own, whatever the address leaves open. */

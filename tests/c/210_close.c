@@ -540,6 +540,43 @@ TEST(finish_with_a_call_inside_does_not_wait)
     virtsock_stream_free(s[1]);
 }
 
+static size_t sent;
+
+static void *send_much(void *v)
+{
+    const size_t    size = 64u << 20;
+    char           *data = calloc(1, size);
+    virtsock_status status = virtsock_stream_send(v, data, size, &sent, -1, NULL);
+
+    free(data);
+    return (void *)(intptr_t)status;
+}
+
+/* What had left by then is told, and that it was cut short. */
+TEST(a_send_in_the_middle_is_cancelled)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    pthread_t        t;
+    void            *status;
+
+    if (test_is_seqpacket())
+        SKIP("messages are whole");
+    test_pair(s, NULL);
+    CHECK(pthread_create(&t, NULL, send_much, s[0]) == 0);
+#ifdef _WIN32
+    test_nap_ms(200);                   /* a poll would not tell */
+#else
+    test_wait(virtsock_stream_fd(s[1]), VIRTSOCK_WANT_RECV, 20000);
+    test_nap_ms(20);
+#endif
+    CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+    pthread_join(t, &status);
+    CHECK((intptr_t)status == VIRTSOCK_E_CANCELLED && sent < 64u << 20);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
 TEST(detach_wants_a_connection)
 {
     virtsock_address *a = test_parse(test_address());

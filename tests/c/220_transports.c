@@ -33,6 +33,7 @@ NO_TEST(the_last_cause_is_the_peer_s, NO_UNIX)
 NO_TEST(each_attempt_has_the_whole_time_for_one, NO_UNIX)
 NO_TEST(mux_handshake_is_woken_by_close, NO_UNIX)
 NO_TEST(mux_refusals_are_waited_through, NO_UNIX)
+NO_TEST(an_answer_begins_anew_with_each_attempt, NO_UNIX)
 NO_TEST(listeners_of_multiplexers, NO_UNIX)
 NO_TEST(hyperkit_is_asked_in_18_bytes, NO_UNIX)
 NO_TEST(misuse_of_multiplexers, NO_UNIX)
@@ -54,7 +55,8 @@ struct script {
     bool        drips;                  /* byte by byte */
     bool        ends;                   /* hangs up then */
     bool        resets;                 /* hangs up with the request unread */
-    int         refusals;               /* connections hung up on before */
+    int         refusals;               /* connections hung up on before, */
+    const char *first;                  /* or each told this, and then left in silence until it ends */
 };
 
 struct mux {
@@ -99,6 +101,9 @@ static void *serve(void *argument)
         }
         if (i == m->script.refusals && m->script.says != NULL)
             say(client, &m->script);
+        if (i < m->script.refusals && m->script.first != NULL && send(client, m->script.first, strlen(m->script.first), MSG_NOSIGNAL) > 0)
+            while (recv(client, rest, sizeof rest, 0) > 0)
+                continue;
         while (i == m->script.refusals && !m->script.ends && !m->script.resets && recv(client, rest, sizeof rest, 0) > 0)
             continue;
         close(client);
@@ -396,6 +401,29 @@ TEST(mux_refusals_are_waited_through)
     mux_end(&m);
 }
 
+/* What one connection heard of its answer is not the beginning of the next one's. */
+TEST(an_answer_begins_anew_with_each_attempt)
+{
+    static const struct script script = { "CONNECT 52\n", .says = "OK 52\nhi", .refusals = 1, .first = "OK 5" };
+    virtsock_options *o;
+    struct mux        m;
+    virtsock_address *a;
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+
+    ONCE();
+    o = with(VIRTSOCK_OPTION_WAIT, 60000);
+    mux_start(&m, &script, "mux");
+    CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_MUX, m.path, 52, &e), e);
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_CONNECT_TIMEOUT, 1000, &e), e);
+    CHECK_OK(virtsock_connect(&s, a, o, &e), e);
+    expect_bytes(s, "hi");
+    virtsock_stream_free(s);
+    virtsock_options_free(o);
+    virtsock_address_free(a);
+    mux_end(&m);
+}
+
 /* --- Where a guest's connections come to ------------------------------------------------------------------------------------- */
 
 /* Listens at an address, is reached at the file, and takes it away again. */
@@ -633,6 +661,38 @@ static void check_tcp(const char *text, const char *begins)
     virtsock_address_free(at);
     virtsock_address_free(a);
 }
+
+#ifdef _WIN32
+NO_TEST(tcp_sends_small_pieces_at_once, "asks as POSIX systems are asked")
+#else
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+TEST(tcp_sends_small_pieces_at_once)
+{
+    virtsock_address  *a, *at;
+    virtsock_listener *l;
+    virtsock_stream   *s[2];
+    virtsock_error     e = { 0 };
+
+    ONCE();
+    a = test_parse("tcp://127.0.0.1:any");
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_listener_address(l, &at, &e), e);
+    CHECK_OK(virtsock_connect(&s[0], at, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&s[1], l, 5000, &e), e);
+    for (int i = 0; i < 2; i++) {
+        int       on = 0;
+        socklen_t length = sizeof on;
+
+        CHECK(getsockopt((int)virtsock_stream_fd(s[i]), IPPROTO_TCP, TCP_NODELAY, &on, &length) == 0 && on != 0);
+        virtsock_stream_free(s[i]);
+    }
+    virtsock_listener_free(l);
+    virtsock_address_free(at);
+    virtsock_address_free(a);
+}
+#endif
 
 TEST(tcp)
 {

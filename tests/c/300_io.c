@@ -150,6 +150,24 @@ NO_TEST(a_killed_peer_is_noticed, "Windows has no fork; the peers that end badly
 #include <signal.h>
 #include <sys/wait.h>
 
+/* In no way of sending. */
+TEST(slices_to_nobody_are_reset)
+{
+    const virtsock_slice slices[] = { { "a", 1 }, { "b", 1 } };
+    virtsock_stream     *s[2];
+    virtsock_error       e = { 0 };
+    virtsock_status      status;
+    size_t               n;
+    int64_t              until = test_ms() + 5000;
+
+    test_pair(s, NULL);
+    virtsock_stream_free(s[1]);
+    while ((status = virtsock_stream_sendv(s[0], slices, 2, &n, -1, &e)) == VIRTSOCK_OK && test_ms() < until)
+        test_nap_ms(1);                                     /* TCP is told of it by an answer */
+    CHECK_STATUS(status, VIRTSOCK_E_RESET, e);
+    virtsock_stream_free(s[0]);
+}
+
 /* proves: D3 */
 TEST(a_killed_peer_is_noticed)
 {

@@ -52,6 +52,30 @@ TEST(recv_and_send_end_in_time)
     virtsock_stream_free(s[1]);
 }
 
+TEST(slices_end_in_time)
+{
+    static char       piece[4096];
+    const virtsock_slice slices[] = { { piece, sizeof piece }, { piece, sizeof piece } };
+    virtsock_options *o = virtsock_options_new();
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    int64_t           start;
+    size_t            n;
+
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_BUFFER_SIZE, 65536, &e), e);
+    test_pair(s, o);
+    virtsock_options_free(o);
+    if (!(test_is_vsock() && test_is_seqpacket())) {
+        fill(s[0]);
+        start = test_ms();
+        CHECK_STATUS(virtsock_stream_sendv(s[0], slices, 2, &n, 20, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK(n == 0 && test_ms() - start >= 20);
+        CHECK_STATUS(virtsock_stream_sendv(s[0], slices, 2, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    }
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
 static _Atomic bool dripping;
 
 static void *drip(void *v)

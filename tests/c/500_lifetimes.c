@@ -118,6 +118,7 @@ TEST(free_waits_for_a_close)
 NO_TEST(a_child_frees_its_copies_alone, "Windows has no fork")
 NO_TEST(a_child_goes_on, "Windows has no fork")
 NO_TEST(the_name_is_its_maker_s, "Windows has no fork")
+NO_TEST(a_wake_is_not_inherited, "Windows has no wakes")
 NO_TEST(a_child_of_a_closing_parent, "Windows has no fork")
 NO_TEST(a_child_s_waits_are_its_own, "Windows has no fork")
 
@@ -205,6 +206,30 @@ TEST(a_child_goes_on)
     CHECK(b[0] == 'b');
     virtsock_stream_free(s);
     check_child(pid);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+/* Nor is any other descriptor that a wait has made. */
+TEST(a_wake_is_not_inherited)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    bool               before[1024];
+    int                made = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        before[fd] = test_is_open(fd);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_accept(&s, l, 5, &e), VIRTSOCK_E_TIMEOUT, e);
+    for (int fd = 0; fd < 1024; fd++)
+        if (test_is_open(fd) && !before[fd]) {
+            CHECK(!test_is_inherited(fd));
+            made++;
+        }
+    CHECK(made == 1 + TEST_WAKE);
     virtsock_listener_free(l);
     virtsock_address_free(a);
 }

@@ -211,6 +211,39 @@ SCENARIO(interruptible_calls)
     talk_end(&t);
 }
 
+static void *send_late(void *stream)
+{
+    size_t n;
+
+    test_nap_ms(20);
+    return (void *)(intptr_t)virtsock_stream_send(stream, "x", 1, &n, -1, NULL);
+}
+
+/* An untimed call waits in the kernel: no poll, also where it finds nothing at first. */
+TEST(an_untimed_call_is_one_system_call)
+{
+    const char *const name = test_is_seqpacket() ? "recvmsg" : "recv";
+
+    for (int i = 0; i < 2; i++) {
+        struct talk t;
+        pthread_t   thread;
+        void       *status;
+        size_t      n;
+        char        b;
+
+        begin_interruptible(&t, i == 0 ? 0 : 2);
+        for (int poll = 0; poll < 2; poll++) {
+            CHECK(pthread_create(&thread, NULL, send_late, t.server) == 0);
+            fault_always(poll ? "poll" : name, 0);
+            CHECK(virtsock_stream_recv(t.client, &b, 1, &n, -1, NULL) == VIRTSOCK_OK && b == 'x');
+            CHECK(fault_made() == (poll ? 0 : 1));
+            fault_always(NULL, 0);
+            CHECK(pthread_join(thread, &status) == 0 && (intptr_t)status == VIRTSOCK_OK);
+        }
+        talk_end(&t);
+    }
+}
+
 SCENARIO(detach_and_adopt)
 {
     virtsock_fd fd;

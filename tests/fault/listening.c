@@ -300,6 +300,36 @@ SCENARIO(waiting_in_vain)
     virtsock_options_free(o);
 }
 
+/* Who cannot be told is refused: what was told of the client before is not taken for it. */
+TEST(a_user_that_cannot_be_told_is_refused)
+{
+    char rules[2][20] = { "self" };
+
+    if (!is_unix())
+        return;
+    snprintf(rules[1], sizeof rules[1], "uid=%u", (unsigned)geteuid());
+    for (int i = 0; i < 2; i++) {
+        virtsock_options *o = options_new();
+        virtsock_error    e = { 0 };
+        struct talk       t;
+
+        CHECK_OK(virtsock_options_allow(o, rules[i], &e), e);
+        talk_listen(&t, o);
+        for (int failing = 0; failing < 2; failing++) {
+            CHECK_OK(virtsock_connect(&t.client, t.address, NULL, &e), e);
+            fault_always(failing ? "getsockopt" : NULL, ENOMEM);
+            CHECK_STATUS(virtsock_accept(&t.server, t.listener, failing ? 0 : 5000, &e),
+                         failing ? VIRTSOCK_E_AGAIN : VIRTSOCK_OK, e);
+            fault_always(NULL, 0);
+            virtsock_stream_free(t.client);
+            virtsock_stream_free(t.server);
+        }
+        t.client = t.server = NULL;
+        talk_end(&t);
+        virtsock_options_free(o);
+    }
+}
+
 /* What waiting can mend is tried again, and nothing else. */
 TEST(what_is_waited_through)
 {
