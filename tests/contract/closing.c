@@ -185,6 +185,7 @@ void close_wakes_connect(void)
     const bool        silence = hole_dig(&h);
     virtsock_error    e = { 0 };
 
+    set(o, VIRTSOCK_OPTION_BACKOFF_FIRST, 20000);               /* a pause that ends by itself would hide a wake that is missing */
     for (int round = 0; round < under_test.rounds; round++) {
         struct call c = { .what = CONNECT, .timeout_ms = timeout_of(round) };
 
