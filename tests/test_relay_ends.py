@@ -35,11 +35,13 @@ def fill(s, seconds=0.3):
     """Sends until for so long neither the relay nor its peer has taken anything. How much."""
     sent, last = 0, time.monotonic()
     s.setblocking(False)
-    while time.monotonic() < last + seconds:
+    while True:
         try:
             sent += s.send(MIB[:65536])
             last = time.monotonic()
         except BlockingIOError:
+            if time.monotonic() >= last + seconds:
+                break
             time.sleep(0.01)
     s.settimeout(30)
     return sent
