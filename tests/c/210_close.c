@@ -624,13 +624,14 @@ TEST(closing_a_listener_leaves_others_theirs)
 
     CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
     for (int i = 0; i < 2; i++) {
-        struct call c = { .what = i == 0 ? ACCEPT : ACCEPT_TIMED };
+        struct call      c = { .what = i == 0 ? ACCEPT : ACCEPT_TIMED };
+        struct test_call inside;
 
         CHECK_OK(virtsock_listener_from_fd(&c.l, dup((int)virtsock_listener_fd(l)), NULL, &e), e);
-        CHECK(pthread_create(&c.thread, NULL, run, &c) == 0);
-        test_nap_ms(20);
+        test_call_begin(&inside, run, &c);
+        test_call_waits(&inside);
         CHECK_OK(virtsock_listener_close(c.l, &e), e);
-        pthread_join(c.thread, NULL);
+        test_call_end(&inside);
         CHECK(c.status == VIRTSOCK_E_CANCELLED);
         virtsock_listener_free(c.l);
     }
