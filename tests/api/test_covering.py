@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""What `./check` runs of a matrix: every behaviour, each choice, each pair of two choices; and what it leaves out exists."""
+
+import itertools
+import re
+
+import pytest
+
+import covering
+from builds import C_RUNS
+
+from .tree import ROOT
+
+BUILDS = {build: transports for build, (_, transports) in C_RUNS.items()}
+LUAS = itertools.product(("5.1", "5.2", "5.3", "5.4", "jit"), ("unix", "unix-seqpacket"))
+
+
+def matrix(file, behaviours, combinations):
+    return [covering.Variant(file, name, choices) for name in behaviours for choices in combinations]
+
+
+C = matrix("a.c", "abcdefgh", [(("build", build), ("transport", one)) for build, some in BUILDS.items() for one in some])
+LUA = matrix("a.lua", "ij", [(("lua", lua), ("transport", transport)) for lua, transport in LUAS])
+ALONE = matrix("a.py", "klm", [()])
+
+
+@pytest.fixture(params=[C, LUA, ALONE, [*C, *LUA, *ALONE]], ids=["C", "Lua", "no matrix", "all"])
+def variants(request):
+    return request.param
+
+
+def kept(variants):
+    return [variants[number] for number in covering.choose(variants)]
+
+
+def test_every_behaviour_is_kept(variants):
+    assert {one.behaviour for one in kept(variants)} == {one.behaviour for one in variants}
+
+
+def test_each_pair_of_choices_is_kept_in_each_file(variants):
+    def pairs(some):
+        return {(one.file, pair) for one in some for size in (1, 2) for pair in itertools.combinations(one.choices, size)}
+
+    assert pairs(kept(variants)) == pairs(variants)
+
+
+def test_each_behaviour_in_c_is_under_each_sanitizer_and_plain():
+    ran = {(one.behaviour, covering.KINDS.get(dict(one.choices)["build"], dict(one.choices)["build"])) for one in kept(C)}
+    assert ran == set(itertools.product("abcdefgh", ("plain", "asan", "tsan")))
+
+
+def test_less_is_kept_and_choices_are_spread():
+    chosen = kept(C)
+    assert len(chosen) <= 3 * 8 + 3 < len(C)
+    plain = [one.choices for one in chosen if dict(one.choices)["build"] in covering.KINDS]
+    assert max(plain.count(choices) for choices in plain) <= 4
+
+
+def test_it_says_what_it_leaves_out():
+    chosen = covering.choose(C)
+    assert covering.told(C, chosen) == [f"a.c: {len(C) - len(chosen)} of {len(C)}"]
+
+
+def test_what_is_left_out_by_name_exists_and_has_a_reason():
+    for part, reason in covering.LEFT.items():
+        file, test = re.fullmatch(r"(\w+\.py)::(\w+)(?:\[.+\])?", part).groups()
+        assert any(f"def {test}(" in path.read_text() for path in (ROOT / "tests").rglob(file)) and len(reason) > 20
