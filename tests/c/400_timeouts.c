@@ -173,12 +173,11 @@ TEST(a_storm_of_signals_changes_nothing)
         w = test_watch_begin();
         CHECK_STATUS(virtsock_connect(&t, nobody, o, &e), VIRTSOCK_E_TIMEOUT, e);
         CHECK_TIME(w, 100);
-        for (int i = 0; i < 200; i++) {
+        for (int i = 0; i < 200 || alarms <= 10; i++) {         /* a busy machine takes several alarms for one */
             CHECK_OK(virtsock_stream_send(s[1], "x", 1, &n, -1, &e), e);
             CHECK_OK(virtsock_stream_recv(s[0], b, 4, &n, -1, &e), e);
         }
         storm(false, restart);
-        CHECK(alarms > 10);
     }
     virtsock_stream_free(s[0]);
     virtsock_stream_free(s[1]);

@@ -89,11 +89,12 @@ void signal_storm(void)
     for (int i = 0; i < 2; i++) {
         alarms = 0;
         storm(true, i == 0 ? 0 : SA_RESTART);
-        data_in_storm();
-        if (under_test.traits->scheme != VIRTSOCK_SCHEME_NONE)
-            connections_in_storm();
+        do {                                                    /* a busy machine takes several alarms for one */
+            data_in_storm();
+            if (under_test.traits->scheme != VIRTSOCK_SCHEME_NONE)
+                connections_in_storm();
+        } while (alarms <= 20);
         storm(false, 0);
-        CHECK(alarms > 20);
     }
 }
 

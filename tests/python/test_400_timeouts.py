@@ -147,8 +147,8 @@ def test_a_handler_that_does_not_raise_lets_the_call_go_on(pair, listener) -> No
     with handler(signal.SIGALRM, lambda *_: ticks.append(1)):
         signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
         client.settimeout(0.3)
-        times_out(lambda: client.recv(1), 0.3)
-        assert len(ticks) > 3
+        while len(ticks) <= 3:  # a busy machine takes several for one
+            times_out(lambda: client.recv(1), 0.3)
         listener.settimeout(0.2)
         times_out(listener.accept, 0.2)
 
