@@ -128,6 +128,31 @@ test("detach_and_adopt", function()
   check.fails("invalid", "", virtsock.connect("fd://9999"))
 end)
 
+-- A rule that sockets of that family cannot keep: the descriptor stays whose it was.
+test("what_is_not_adopted_stays_as_it_was", function()
+  if not check.unix then check.skip "for UNIX sockets" end
+  local text = check.address()
+  local listener = assert(virtsock.listen(text, { timeout = 5 }))
+  local at = ("fd://%d"):format(listener:getfd())
+  check.fails("unsupported", "cannot tell", virtsock.listen(at, { allow = { "3" } }))
+  local a = assert(virtsock.connect(text, { timeout = 5 }))
+  assert(listener:accept()):close()
+  a:close()
+  listener:close()
+end)
+
+test("a_step_in_a_pause_begins_nothing", function()
+  if not check.unix then check.skip "a UNIX socket refuses in the first step" end
+  local stream = assert(virtsock.connect_start(check.address(),
+    { timeout = 0, wait = 600, backoff_first = 60, backoff_max = 60 }))
+  for _ = 1, 5 do
+    check.stops("timeout", nil, stream:connect())
+    equal(stream:get("attempts"), 1)
+    assert(stream:timeout() > 0 and stream:timeout() <= 60)
+  end
+  stream:close()
+end)
+
 test("the_system_chooses_a_port", function()
   if not check.vsock then check.skip("ports are vsock's") end
   local listener = assert(virtsock.listen("vsock://local:any" .. (check.seqpacket and "?type=seqpacket" or "")))

@@ -227,6 +227,61 @@ def test_a_listening_socket_is_adopted(address) -> None:
             assert server.recv(1) == b"x"
 
 
+@unix_only
+def test_what_is_not_adopted_stays_as_it_was(address) -> None:
+    """A rule that sockets of that family cannot keep; others share the descriptor."""
+    where = address()
+    with socket.socket(socket.AF_UNIX, TYPE) as plain:
+        plain.bind(where.path)
+        plain.listen()
+        with fails_with(Status.UNSUPPORTED, "cannot tell"):
+            virtsock.listen(f"fd://{plain.fileno()}", allow=["3"])
+        assert os.get_blocking(plain.fileno())
+        with virtsock.connect(where):
+            plain.accept()[0].close()
+
+
+def test_an_adopted_stream_is_what_it_is() -> None:
+    for kind, known in ((socket.SOCK_STREAM, native.TYPE_STREAM), (socket.SOCK_SEQPACKET, native.TYPE_SEQPACKET)):
+        one, other = socket.socketpair(socket.AF_UNIX, kind)
+        with other, virtsock.connect(f"fd://{one.detach()}") as stream:
+            assert stream.info["type"] == known and os.get_blocking(stream.fileno())
+
+
+@unix_only
+def test_self_is_the_effective_user(address) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be two users")
+    with virtsock.listen(address(), allow=["self"], timeout=0.05) as listener:
+        for server, admitted in ((0, True), (65534, False)):
+            with virtsock.connect(listener.address) as client:
+                os.seteuid(server)
+                try:
+                    if admitted:
+                        listener.accept().close()
+                    else:
+                        with pytest.raises(TimeoutError):
+                            listener.accept()
+                finally:
+                    os.seteuid(0)
+                assert client.recv(1) == b""
+
+
+@unix_only
+def test_a_step_in_a_pause_begins_nothing(address) -> None:
+    options = native.options_new()
+    for option, value in ((native.OPTION_WAIT, -1), (native.OPTION_BACKOFF_FIRST, 60000), (native.OPTION_BACKOFF_MAX, 60000)):
+        native.options_set(options, option, value)
+    handle = native.connect_start(address()._handle, options)
+    for _ in range(5):
+        with pytest.raises(BlockingIOError):
+            native.stream_connect(handle, 0)
+        descriptor, events, wait_ms = native.stream_wants(handle)
+        assert (descriptor, events) == (-1, 0) and 0 < wait_ms <= 60000
+    assert native.stream_get(handle, native.ITEM_ATTEMPTS) == 1
+    native.stream_close(handle, 0)
+
+
 def test_detach(pair) -> None:
     client, server = pair
     number = client.detach()

@@ -186,6 +186,30 @@ def test_abort_cuts_a_finish_short(pair) -> None:
         assert watch.end().used < 1
 
 
+def test_a_second_close_returns_when_it_is_closed(pair) -> None:
+    """Whoever else closes; the peer is told of the end before it is waited for."""
+    client, server = pair
+
+    def finish() -> None:
+        with pytest.raises(OSError) as caught:
+            client.finish(60)
+        assert caught.value.status == Status.CANCELLED
+
+    with running(finish):
+        assert server.recv(1) == b""
+        client.abort()
+        assert client.fileno() == -1
+
+
+def test_finish_tells_of_a_reset(pair) -> None:
+    """The peer leaves with our bytes unread: that is no end in order."""
+    client, server = pair
+    client.send(b"unread")
+    server.abort()
+    with pytest.raises(ConnectionResetError):
+        client.finish(20)
+
+
 @stream_only
 def test_a_file_keeps_the_stream_open(pair) -> None:
     client, server = pair
