@@ -16,7 +16,8 @@ tools = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tools)
 tools.TOOL = str(COMMAND)
 address = tools.address
-globals().update({name: thing for name, thing in vars(tools).items() if name.startswith("test_")})
+PYTHON_REFUSES = ("test_input_that_cannot_be_read_ends_the_conversation",)      # to begin at all, with a folder as standard input
+globals().update({name: thing for name, thing in vars(tools).items() if name.startswith("test_") and name not in PYTHON_REFUSES})
 
 
 @pytest.fixture(autouse=True)

@@ -129,8 +129,8 @@ def test_standard_input_that_cannot_be_read(place):
     with listener(place / "to") as server, open_directory(place) as folder:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with running("relay", "-", f"unix://{place}/to", stdin=folder, **pipes) as r:
-            accept(server).close()
-            assert r.wait(10) == 1
+            with accept(server):                # which does not end before it
+                assert r.wait(30) == 1
             assert r.stderr.read() == b"virtsock: standard input: Is a directory\n"
 
 
@@ -217,6 +217,8 @@ def test_breaks_and_idleness_are_counted(place):
         words = "--json", "--stats", "--idle", "1", f"unix://{place}/from", target
         with relay(place, *words, stdout=subprocess.PIPE) as r:
             with conversation(place / "from", server) as (client, s):
+                client.sendall(b"x")
+                assert s.recv(1) == b"x"        # so that the relay's connection is there before it breaks
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 s.close()
                 with contextlib.suppress(ConnectionResetError):

@@ -511,6 +511,8 @@ TEST(finish_tells_of_a_reset)
     virtsock_error   e = { 0 };
     size_t           n;
 
+    if (!test_is_unix())
+        SKIP("AF_VSOCK and Hyper-V tell nobody, TCP perhaps");
     test_pair(s, NULL);
     CHECK_OK(virtsock_stream_send(s[0], "unread", 6, &n, 5000, &e), e);
     CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
@@ -562,6 +564,8 @@ TEST(a_send_in_the_middle_is_cancelled)
 
     if (test_is_seqpacket())
         SKIP("messages are whole");
+    if (!test_is_unix() && !test_is_vsock())
+        SKIP("Windows takes all that is sent");
     test_pair(s, NULL);
     CHECK(pthread_create(&t, NULL, send_much, s[0]) == 0);
 #ifdef _WIN32

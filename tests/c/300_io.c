@@ -141,15 +141,6 @@ TEST(sending_to_nobody_is_reset)
     virtsock_stream_free(s[0]);
 }
 
-#ifdef _WIN32
-
-NO_TEST(a_killed_peer_is_noticed, "Windows has no fork; the peers that end badly are tests/wine's")
-
-#else
-
-#include <signal.h>
-#include <sys/wait.h>
-
 /* In no way of sending. */
 TEST(slices_to_nobody_are_reset)
 {
@@ -167,6 +158,15 @@ TEST(slices_to_nobody_are_reset)
     CHECK_STATUS(status, VIRTSOCK_E_RESET, e);
     virtsock_stream_free(s[0]);
 }
+
+#ifdef _WIN32
+
+NO_TEST(a_killed_peer_is_noticed, "Windows has no fork; the peers that end badly are tests/wine's")
+
+#else
+
+#include <signal.h>
+#include <sys/wait.h>
 
 /* proves: D3 */
 TEST(a_killed_peer_is_noticed)

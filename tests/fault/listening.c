@@ -226,6 +226,7 @@ TEST(clients_that_left_hold_no_accept)
         virtsock_stream_free(client);
     }
     t.server = NULL;
+    CHECK_OK(virtsock_connect(&t.client, t.address, NULL, &e), e);
     fault_always("accept4", ECONNABORTED);
     CHECK(pthread_create(&thread, NULL, accept_for_ever, t.listener) == 0);
     while (fault_made() == 0)

@@ -2,25 +2,27 @@
 """Builds each mutant, and runs the tests that claim its code, two at a time: ./check mutants [OPTION]... [PATTERN...]
 
 A mutant is killed by a test that is red with it twice, the second time alone, and green without it: first of all the tests run on
-the unchanged tree. Exits with 1 when one survives that is not listed as equal, or does not build.
+the unchanged tree, and one that judges times does so again, twice, after it was red. Exits with 1 when a mutant survives that is not
+listed as equal, or does not build.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import multiprocessing
+import queue
 import shlex
 import signal
 import sys
 import time
 from collections import Counter
 from fnmatch import fnmatch
+from functools import partial
 from itertools import chain
 
 from . import ROOT, Change, all_changes
-from .claims import steps_for
+from .claims import TIMED, steps_for
 from .tree import BuildError, Tree, adopt, sweep
 
 WORKERS = 2
@@ -76,59 +78,63 @@ class Run:
     def __init__(self, changes: list[Change], names: dict[Change, str], last: dict[str, str]) -> None:
         self.changes, self.names, self.last = changes, names, last
         self.begun = time.monotonic()
-        context = multiprocessing.get_context("fork")
-        self.tasks, self.results = context.Queue(), context.Queue()
-        self.workers = [context.Process(target=work, args=(number, self.tasks, self.results)) for number in range(WORKERS)]
 
     def all(self, equal: int) -> int:
-        for worker in self.workers:
-            worker.start()
         signal.signal(signal.SIGINT, signal.default_int_handler)        # a shell's background ignores it
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            limits, unfit = self.control()
-            verdicts = self.judge(limits, unfit)
-        finally:
-            for worker in self.workers:
-                worker.terminate()
-        return self.tell(verdicts, equal)
+        limits, unfit = self.control()
+        return self.tell(self.judge(limits, unfit), equal)
 
     def say(self, text: str) -> None:
         seconds = int(time.monotonic() - self.begun)
         print(f"{seconds // 60:3}:{seconds % 60:02} {text}", flush=True)
 
-    def collect(self, tasks: list[tuple]):
-        """What the workers answer, as it comes."""
+    def collect(self, do, tasks: list[tuple]):
+        """What do(tree, *task) answers, as it comes, two at a time; the first of a task is a build."""
+        context = multiprocessing.get_context("fork")
+        todo, done = context.Queue(), context.Queue()
+        workers = [context.Process(target=work, args=(number, do, todo, done)) for number in range(WORKERS)]
         for task in tasks:
-            self.tasks.put(task)
-        for _ in tasks:
-            yield self.results.get()
+            todo.put(task)
+        for worker in workers:
+            worker.start()
+        try:
+            for _ in tasks:
+                while done.empty() and all(worker.is_alive() for worker in workers):
+                    time.sleep(0.05)
+                yield done.get(timeout=5)
+        except queue.Empty:
+            sys.exit("mutants: a worker has ended: see above")
+        finally:
+            for worker in workers:
+                worker.terminate()
+                worker.join(10)
 
     def control(self) -> tuple[dict[str, float], dict[str, list[str]]]:
-        """Seconds of each item, and those that are not to judge, by build: they were red once, with nothing changed."""
+        """Seconds of each item, and those that are not to judge, by build: they were red with nothing changed."""
         steps = controls((change.build, step) for change in self.changes for step in steps_of(change))
         self.say(f"{len(self.changes)} mutants; first {len(steps)} runs of tests on the unchanged tree")
         limits: dict[str, float] = {}
         unfit: dict[str, list[str]] = {}
         red = []
-        for (build, step), seconds, once, twice in self.collect([("control", *one) for one in steps]):
-            self.say(f"{'red' if twice else 'green'} unchanged: {step} [{build}], {len(seconds)} items")
+        for (build, step), seconds, now_and_then, always in self.collect(control, steps):
+            self.say(f"{'red' if always else 'green'} unchanged: {step} [{build}], {len(seconds)} items")
             for item, needed in seconds.items():
                 limits[item] = max(needed, limits.get(item, 0))
-            unfit.setdefault(build, []).extend(once)
-            red += twice
+            unfit.setdefault(build, []).extend(now_and_then)
+            red += always
         for item in red:
             print(f"red without any change: {item}")
         if red:
             sys.exit("mutants: nothing can be judged before these tests are green")
         for item in chain.from_iterable(unfit.values()):
-            self.say(f"does not judge, since it was red once without any change: {item}")
+            self.say(f"does not judge, since it was red without any change: {item}")
         return limits, unfit
 
     def judge(self, limits: dict[str, float], unfit: dict[str, list[str]]) -> dict[Change, str]:
         verdicts: dict[Change, str] = {}
-        tasks = [(change, self.last.get(key(change), ""), limits, unfit.get(change.build, [])) for change in self.changes]
-        for change, verdict, seconds in self.collect([("change", *task) for task in tasks]):
+        tasks = [(change.build, change, self.last.get(key(change), "")) for change in self.changes]
+        for change, verdict, seconds in self.collect(partial(judge, limits, unfit), tasks):
             verdicts[change] = self.last[key(change)] = verdict
             self.say(f"{len(verdicts):3}/{len(tasks)} {self.names[change]} {verdict} ({seconds:.0f} s)")
             LAST.write_text(json.dumps(self.last, indent=1))
@@ -154,40 +160,39 @@ class Run:
 # --- A worker: a copy of the project for each build, and one mutant after another ---------------------------------------------------
 
 
-def work(number: int, tasks, results) -> None:
+def work(number: int, do, todo, done) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     adopt()
     trees: dict[str, Tree] = {}
     try:
         while True:
-            what, *rest = tasks.get()
-            build = rest[0].build if what == "change" else rest[0]
+            build, *rest = todo.get()
             if build not in trees:
                 trees[build] = Tree(number, build)
                 trees[build].follow()
                 trees[build].configure()
-            results.put(control(trees[build], *rest) if what == "control" else judge(trees[build], *rest))
+            done.put(do(trees[build], *rest))
     finally:
         sweep()
 
 
-def control(tree: Tree, build: str, step: str):
-    """(build, step), seconds by item, the items that were red once, those that were red twice."""
+def control(tree: Tree, step: str):
+    """(build, step), seconds by item, the items that were red, those of them that are red alone as well, and again."""
     tree.make(step)
     outcome = tree.test(shlex.split(step), None, stop=False)
     if outcome.code not in (0, 1) and not outcome.failed:
-        return (build, step), outcome.seconds, [], [f"{step}: pytest ends with {outcome.code}"]
-    twice = [item for item in outcome.failed if tree.test([item], None, stop=True).failed]
-    return (build, step), outcome.seconds, [item for item in outcome.failed if item not in twice], twice
+        return (tree.build, step), outcome.seconds, [], [f"{step}: pytest ends with {outcome.code}"]
+    always = [item for item in outcome.failed if all(tree.test([item], None, stop=True).failed for _ in range(2))]
+    return (tree.build, step), outcome.seconds, [item for item in outcome.failed if item not in always], always
 
 
-def judge(tree: Tree, change: Change, before: str, limits: dict[str, float], unfit: list[str]):
+def judge(limits: dict[str, float], unfit: dict[str, list[str]], tree: Tree, change: Change, before: str):
     begun = time.monotonic()
     text = (tree.root / change.file).read_text()
     tree.write(change.file, change.applied(text).encode())
     try:
-        verdict = verdict_on(tree, change, before, limits, unfit)
+        verdict = verdict_on(tree, change, text, before, limits, unfit.get(tree.build, []))
     except BuildError as failure:
         print(str(failure)[-2000:], file=sys.stderr)
         verdict = "does not build"
@@ -196,12 +201,21 @@ def judge(tree: Tree, change: Change, before: str, limits: dict[str, float], unf
     return change, verdict, time.monotonic() - begun
 
 
-def verdict_on(tree: Tree, change: Change, before: str, limits: dict[str, float], unfit: list[str]) -> str:
+def follows_the_machine(tree: Tree, change: Change, text: str, step: str, item: str, limits: dict[str, float]) -> bool:
+    """Where it is busy, judges of time are red whatever the code: so they are asked again, without the change and with it."""
+    for changed in (False, True, False, True) if item.startswith(TIMED) else ():
+        tree.write(change.file, (change.applied(text) if changed else text).encode())
+        tree.make(step)
+        if bool(tree.test([item], limits, stop=True).failed) != changed:
+            return True
+    return False
+
+
+def verdict_on(tree: Tree, change: Change, text: str, before: str, limits: dict[str, float], unfit: list[str]) -> str:
     flaky: list[str] = []
     killer = before.removeprefix("killed by ").removesuffix(" (a hang)") if before.startswith("killed by ") else ""
     for step in [*([shlex.quote(killer)] if killer else []), *steps_of(change)]:
-        with contextlib.suppress(StopIteration):
-            tree.make(step)
+        tree.make(step)
         while True:
             without = [f"--deselect={item}" for item in [*unfit, *flaky]]
             outcome = tree.test([*shlex.split(step), *without], limits, stop=True)
@@ -209,11 +223,16 @@ def verdict_on(tree: Tree, change: Change, before: str, limits: dict[str, float]
                 break
             item = outcome.failed[0]
             again = tree.test([item], limits, stop=True)
-            if again.failed:
+            if again.hung or (again.failed and not follows_the_machine(tree, change, text, step, item, limits)):
                 return f"killed by {item}{' (a hang)' if again.hung else ''}"
             flaky.append(item)
-    return "SURVIVED" + "".join(f" ({item} was red once)" for item in flaky)
+            tree.write(change.file, change.applied(text).encode())
+            tree.make(step)
+    return "SURVIVED" + "".join(f" ({item} was red)" for item in flaky)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

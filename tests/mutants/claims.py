@@ -23,7 +23,8 @@ CONTRACT = "tests/test_contract.py -k 'test_row and dev-unix and not seqpacket'"
 CONTRACT_FRAMED = "tests/test_contract.py -k 'test_row and dev-framed'"
 CONTRACT_MUX = "tests/test_contract.py -k 'test_row and (dev-mux or dev-hyperkit)'"
 CONTRACT_TCP = "tests/test_contract.py -k 'test_row and dev-tcp and not framed'"
-RELAY, TOOLS, MUX, WAIT = "tests/test_relay.py", "tests/test_tools.py", "tests/test_mux.py", "tests/test_wait.py"
+RELAY = " ".join(f"tests/test_relay{part}.py" for part in ("", "_ends", "_service", "_words"))
+TOOLS, MUX, WAIT = "tests/test_tools.py", "tests/test_mux.py", "tests/test_wait.py"
 STRESS, BENCH, DOCTOR = "tests/test_stress.py", "tests/test_virtsock_bench.py", "tests/test_doctor.py"
 LIST, SERVICE = "tests/test_list.py", "tests/test_service.py"
 RESOLVE, RESOLVE_HOSTILE = (f"tests/test_resolve.py -k {which}" for which in ("'not hostile_names'", "hostile_names"))
@@ -92,6 +93,9 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("tools/reason.c", [f"{TOOLS} -k info", DOCTOR]),
     ("tools/*.c", [TOOLS, DOCTOR]),
 ]
+
+# Tests that judge how long things take.
+TIMED = ("tests/test_contract.py", "tests/test_wait.py", "tests/c/210_close.c", "tests/c/400_timeouts.c")
 
 # Files of C with logic, of Linux or of every system, that have no mutant.
 EXCEPTIONS = {

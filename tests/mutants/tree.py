@@ -19,7 +19,7 @@ from .claims import targets_of
 
 PR_SET_CHILD_SUBREAPER = 36             # linux/prctl.h
 PATIENCE = 240                          # seconds, where nothing is known
-ENVIRONMENT = {"VIRTSOCK_TEST_ROUNDS": "100", "PYTHONPATH": "tests"}
+ENVIRONMENT = {"VIRTSOCK_TEST_ROUNDS": "100", "PYTHONPATH": "tests", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 class BuildError(Exception):

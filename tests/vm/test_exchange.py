@@ -102,7 +102,7 @@ def test_socat_connects(way, server):
 @half_close
 def test_socat_listens(way):
     ends = way(PORT + 4)
-    with ends.listening.start(f"exec socat -d -d VSOCK-LISTEN:{PORT + 4},fork EXEC:cat") as job:
+    with ends.listening.start(f"exec socat -d -d -t 20 VSOCK-LISTEN:{PORT + 4},fork EXEC:cat") as job:
         job.expect("listening on")
         done = ends.connecting.run(f"printf hello | {TOOL} cat --wait 20 '{ends.connects_to}'")
     assert done == (0, b"hello"), done.text
@@ -112,7 +112,7 @@ def test_socat_listens(way):
 @pytest.mark.parametrize("client", LANGUAGES)
 def test_socat_sends_back(way, client):
     ends = way(PORT + 12)
-    with ends.listening.start(f"exec socat -d -d VSOCK-LISTEN:{PORT + 12},fork EXEC:cat") as job:
+    with ends.listening.start(f"exec socat -d -d -t 20 VSOCK-LISTEN:{PORT + 12},fork EXEC:cat") as job:
         job.expect("listening on")
         ask(ends.connecting, client, ends.connects_to, False)
 

@@ -38,7 +38,7 @@ def whole(request, wine, tmp_path_factory):
             log = folder.with_suffix(".log")
             environment = {"HVSHIM_DIR": windows(folder), "HVSHIM_LOG": windows(log), "VIRTSOCK_TEST_TRANSPORT": transport, **MORE}
             names = tests or [one["test"] for one in asked if (one["program"], one["transport"]) == (program, transport)]
-            ran = wine.raw(PROGRAMS / f"{program}.exe", *names, limit=180, WINEPATH=windows(BUILD / "mingw64"), **environment)
+            ran = wine.raw(PROGRAMS / f"{program}.exe", *names, limit=400, WINEPATH=windows(BUILD / "mingw64"), **environment)
             assert not log.exists() or "judge " not in log.read_text(), "what nobody may do with a Hyper-V socket"
             lines = ran.stdout.splitlines()
             assert (ran.returncode, lines[-1:]) == (0, ["END"]) or ran.returncode == 1, ran.stdout + ran.stderr
