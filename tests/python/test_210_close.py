@@ -201,6 +201,7 @@ def test_a_second_close_returns_when_it_is_closed(pair) -> None:
         assert client.fileno() == -1
 
 
+@unix_only
 def test_finish_tells_of_a_reset(pair) -> None:
     """The peer leaves with our bytes unread: that is no end in order."""
     client, server = pair

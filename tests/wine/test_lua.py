@@ -26,6 +26,8 @@ LEFT_OUT = {                            # on Windows over this transport
     "names_are_looked_up_on_windows": "Windows looks names up", "the_name_of_a_service_is_text": "Windows registers services",
     "messages_stay_whole": "for seqpacket", "large_messages": "for seqpacket", "ctrl_c_ends_a_wait": "no process sends another a signal",
     "an_error_in_the_middle_of_a_receive": "no process sends another a signal",
+    "what_is_not_adopted_stays_as_it_was": "for UNIX sockets",
+    "a_step_in_a_pause_begins_nothing": "a UNIX socket refuses in the first step",
 }
 UNIX = {"220_transports.lua"}           # a file that has transports of its own
 
