@@ -23,6 +23,7 @@ from setuptools.command.sdist import sdist
 IN_SDIST = Path("PKG-INFO").is_file()
 WRAPPER = Path("swig/generated/native_wrap.c" if IN_SDIST else "build/swig/native_wrap.c")
 SWIG = "swig>=4.4.1,<4.6"
+FAST = [] if "CFLAGS" in os.environ else ["-O3"]  # who says how to compile has the last word
 LIMITED = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
@@ -52,7 +53,7 @@ def extension(name: str, sources: list[str], depends: Iterable[Path], macros: Se
         depends=["core/sources.txt", *map(str, [*Path("core").rglob("*.h"), *depends])],
         include_dirs=["core/include", "core", "tools", "tools/platform"],
         define_macros=[("VIRTSOCK_STATIC", None), *([("Py_LIMITED_API", "0x030b0000")] if LIMITED else []), *macros],
-        extra_compile_args=[] if os.name == "nt" else ["-O3", "-fno-plt", "-fvisibility=hidden"],
+        extra_compile_args=[] if os.name == "nt" else [*FAST, "-fno-plt", "-fvisibility=hidden"],
         libraries=["ws2_32", "advapi32"] if os.name == "nt" else ["pthread"],
         py_limited_api=LIMITED,
     )
@@ -84,7 +85,7 @@ class BuildExt(build_ext):
     def build_extensions(self) -> None:
         if os.name != "nt" and "Free Software" in subprocess.check_output([*self.compiler.compiler_so, "--version"], text=True):
             for one in self.extensions:
-                one.extra_compile_args += ["-flto"]  # GCC has with it all that this takes
+                one.extra_compile_args += FAST and ["-flto"]  # GCC has with it all that this takes
         super().build_extensions()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import covering
+import machines
 import timing
 from builds import ROOT
 from items import CFile, LuaFile, ProgramItem
@@ -37,19 +38,24 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 # --- Which items, and in which order -----------------------------------------------------------------------------------------
 
-# What one run has as a whole, first: tests that boot the same machines; those of two machines at a time are as many as two processors bear.
+# What one worker has as a whole: tests that boot the same machines, and Wine. The longest come first. Machines are in two groups alone: more
+# at a time are not what two processors bear.
 GROUPS = {
-    "pairs": ("exchange", "lab", "others", "dask", "grpc", "image", "bench", "relay", "stress", "doctor", "faults"),
-    "guest": ("suites", "calls", "contract", "peers", "list", "ramdisk"),       # and Wine
+    "pairs": ("exchange", "lab", "others", "dask", "grpc", "image", "bench", "doctor", "faults"),
+    "guest": ("suites", "calls", "contract", "peers", "relay", "stress", "list", "ramdisk"),
 }
+PAIRED = ("test_what_vsudd_did", "test_between_a_host_and_its_guest")       # in files of the other group
 OF_FILE = {f"tests/vm/test_{name}.py": group for group, names in GROUPS.items() for name in names}
-FIRST = (*GROUPS, "tests/c/210_close.c", "tests/test_fault.py", "tests/api/test_packages.py", "tests/test_virtsock_bench.py")
+FIRST = ("pairs", "guest", "tests/api/test_packages.py", "wine", "tests/test_virtsock_bench.py", "tests/test_fault.py", "tests/python/test_700_aio.py",
+         "tests/test_python_asan.py", "tests/api/test_coverage.py", "tests/test_embedding.py", "tests/test_rock.py", "tests/api/test_types.py")
 left_out = pytest.StashKey[list[str]]()
 
 
 def group_of(nodeid: str) -> str:
-    file = nodeid.partition("::")[0]
-    return "guest" if file.startswith("tests/wine/") else OF_FILE.get(file, file)
+    file, _, test = nodeid.partition("::")
+    if test.startswith(PAIRED):
+        return "pairs"
+    return "wine" if file.startswith("tests/wine/") else OF_FILE.get(file, file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -67,7 +73,7 @@ def cover(config: pytest.Config, items: list[pytest.Item]) -> None:
     variants = [covering.variant_of(item) for item in items]
     fast = config.getoption("--covering") == "fast"
     there = [number for number, item in enumerate(items) if not covering.is_left(item.nodeid)
-             and (not fast or covering.is_fast(variants[number], item.get_closest_marker("slow") is not None))]
+             and (not fast or covering.is_fast(variants[number]))]
     kept = {there[number] for number in covering.choose([variants[number] for number in there])}
     config.stash[left_out] = covering.told(variants, kept)
     config.hook.pytest_deselected(items=[item for number, item in enumerate(items) if number not in kept])
@@ -79,7 +85,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--covering"):
         cover(config, items)
     order = {group: number for number, group in enumerate(FIRST)}
-    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+    machine = {name: number for number, name in enumerate((*machines.NAMES, ""))}
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        group = group_of(item.nodeid)
+        return order.get(group, len(order)), machine[machines.machine_of(item)] if group in GROUPS else 0
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -51,6 +51,7 @@ class ProgramFile(pytest.File):
 
     def collect(self):
         fast = self.config.getoption("--covering") == "fast"
+        names: list[str] = []
         for label, command, environment, choices in self.runs():
             if fast and choices.get("build", "dev") not in FAST_BUILDS:
                 continue
@@ -63,7 +64,8 @@ class ProgramFile(pytest.File):
                 yield ProgramItem.from_parent(self, name=f"[{label}]", together=None, **shared)
                 continue
             together = Together(command, environment)
-            for test in names_of(command, environment):
+            names = names or names_of(command, environment)             # the same in every build, and in every Lua
+            for test in names:
                 yield ProgramItem.from_parent(self, name=f"{test}[{label}]", together=together, **shared)
 
 

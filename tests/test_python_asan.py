@@ -8,7 +8,7 @@ import sys
 import pytest
 from builds import ROOT
 
-FLAGS = "-fsanitize=address -fno-omit-frame-pointer -g"
+FLAGS = "-fsanitize=address -fno-omit-frame-pointer -g -O1"
 TESTS = ("300_io", "500_lifetimes", "750_endurance", "900_threads")
 
 

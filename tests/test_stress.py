@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_tools import TOOL, eventually, read_to_end, run, running
+from test_tools import TOOL, eventually, read_terminal, read_to_end, run, running
 
 FULL = os.environ.get("VIRTSOCK_STRESS_FULL") == "1"
 PATIENCE = 400 if FULL else 60
@@ -686,8 +686,7 @@ def test_progress_is_for_terminals(place):
         with running("stress", server.address, "-i", "8", "-w", "0.2", stdout=subprocess.DEVNULL, stderr=theirs) as client:
             assert client.wait(30) == 0
         os.close(theirs)
-        said = os.read(ours, 1 << 16).decode()
-        os.close(ours)
+        said = read_terminal(ours)
         line = r"\r\x1b\[Kvirtsock: \d of 8 connections, 0 failed, [\d.]+ MiB/s each way, about \d+ s to go"
         assert re.search(line, said), said
         assert run("stress", server.address, "-i", "4", "-w", "0.2").stderr == b""

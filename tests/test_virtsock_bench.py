@@ -24,7 +24,7 @@ from builds import ROOT
 from test_tools import TOOL, eventually, run, running
 
 TRANSPORTS = ("unix", "unix-seqpacket", "unix-framed", "tcp", "vsock-mux")
-SECONDS = 0.4              # in less, a machine that has much else to do may get nothing done
+SECONDS = 0.25             # in less, a machine that has much else to do may get nothing done
 QUICK = ("-m", "8,4096", "--seconds", str(SECONDS))
 PERCENTILES = ("min", "p50", "p90", "p99", "p99.9", "max")
 STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, *range(1, 11), *range(20, 101, 10), *range(200, 1001, 100)]

@@ -11,7 +11,7 @@ import time
 import pytest
 import virtsock
 from test_mux import PROTOCOLS, address, mux, vm  # noqa: F401 (a fixture)
-from test_tools import delay_of, eventually, run, running
+from test_tools import delay_of, eventually, read_terminal, run, running
 
 
 @pytest.fixture
@@ -103,8 +103,7 @@ def test_progress_on_a_terminal(where):
     ours, theirs = pty.openpty()
     assert run("wait", "--wait", "1", where, stderr=theirs).returncode == 1
     os.close(theirs)
-    said = os.read(ours, 65536).decode()
-    os.close(ours)
+    said = read_terminal(ours)
     assert f"waiting for {where[:60]}: 0 s, attempt " in said
     assert b"waiting for" not in run("wait", "--wait", "1", where).stderr
 

@@ -17,7 +17,7 @@ from .tree import ROOT, run
 BUILD = ROOT / "build" / "coverage"
 OBJECTS = BUILD / "CMakeFiles" / "core.dir"
 LEAST = 90
-ENVIRONMENT = {"VIRTSOCK_TEST_SLOW": "5", "VIRTSOCK_TEST_ROUNDS": "50"}
+ENVIRONMENT = {"VIRTSOCK_TEST_SLOW": "5", "VIRTSOCK_TEST_ROUNDS": "10"}
 
 
 def programs():

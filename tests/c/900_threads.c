@@ -141,20 +141,22 @@ TEST(acceptors_share_one_wake)
 {
     virtsock_address *a = test_parse(test_address());
     virtsock_error    e = { 0 };
+    const int         before = test_open_descriptors();
 
     CHECK(pthread_barrier_init(&at_once, NULL, 4) == 0);
     for (int round = 0; round < 100; round++) {
-        const int          before = test_open_descriptors();
         virtsock_listener *l;
         pthread_t          t[4];
         void              *status;
+        int                more;
 
         CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
         for (int i = 0; i < 4; i++)
             CHECK(pthread_create(&t[i], NULL, accept_at_once, l) == 0);
         for (int i = 0; i < 4; i++)
             CHECK(pthread_join(t[i], &status) == 0 && (intptr_t)status == VIRTSOCK_E_TIMEOUT);
-        CHECK(test_open_descriptors() == before + 1 + TEST_WAKE);
+        more = round == 99 || TEST_KEPT == 0 ? test_open_descriptors() - before - 1 - TEST_WAKE : 0;
+        CHECK(more >= 0 && more <= TEST_KEPT);
         virtsock_listener_free(l);
     }
     pthread_barrier_destroy(&at_once);

@@ -77,9 +77,7 @@ static bool         test_skipped;
 /* How late a wait may come back: emulated machines are slow. */
 static inline int64_t test_late_ms(void)
 {
-    const char *scale = getenv("VIRTSOCK_TEST_SLOW");
-
-    return 100 * (scale ? atoi(scale) : 1);
+    return 100 * test_slowness();
 }
 
 /* Long enough for everything that is to happen. */

@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
  * How long a call took, and how much of that the machine took from it: a thread that is ready may have to wait for a processor, and a virtual
- * machine for its host. The kernel counts both, so a judge of lateness subtracts them, and a busy machine is as good a judge as an idle one.
- * Where no kernel counts (Windows, FreeBSD) nothing is subtracted. What is early is never excused. Stands on CHECK of who includes it.
+ * machine for its host. The kernel counts both, and stalls.h sees what an emulator takes; a judge of lateness subtracts them, so a busy machine
+ * is as good a judge as an idle one. Where nobody counts (Windows, FreeBSD) nothing is subtracted. What is early is never excused. Stands on
+ * CHECK of who includes it.
  */
 #ifndef WATCH_H
 #define WATCH_H
 
 #include <stdatomic.h>
 
-#include "os.h"
+#include "stalls.h"
+
+/* What the host took from the whole machine: its kernel knows, or stalls.h saw. */
+static inline int64_t test_taken_us(void)
+{
+    const int64_t steal_us = test_steal_us();
+
+    return steal_us < 0 ? steal_us : steal_us + test_stalled_us();
+}
 
 /* Begun and ended by the thread that calls, next to the call: afterwards it may lose its processor, which nobody is to pay for. */
 struct test_watch {
@@ -19,7 +28,7 @@ struct test_watch {
 
 static inline struct test_watch test_watch_begin(void)
 {
-    struct test_watch w = { .delay_us = test_delay_us(), .steal_us = test_steal_us() };
+    struct test_watch w = { .delay_us = test_delay_us(), .steal_us = test_taken_us() };
 
     w.began_us = test_us();
     return w;
@@ -35,7 +44,7 @@ static inline void test_watch_end(struct test_watch *w)
 {
     w->ended_us = test_us();
     w->delay_us = test_grown(w->delay_us, test_delay_us());
-    w->steal_us = test_grown(w->steal_us, test_steal_us());
+    w->steal_us = test_grown(w->steal_us, test_taken_us());
 }
 
 static inline int64_t test_took_us(const struct test_watch *w)

@@ -68,8 +68,9 @@ local function hear(stream, how)
 end
 
 local function close(stream, status)
-  if status == "ok" then return assert(stream:finish(0.1)) end
-  fails(status, stream:finish(0.1))
+  local seconds = status == "timeout" and 0.1 or 20
+  if status == "ok" then return assert(stream:finish(seconds)) end
+  fails(status, stream:finish(seconds))
 end
 
 local ways = { recv = "receive", send = "send", both = "both" }

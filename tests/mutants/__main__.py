@@ -33,10 +33,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./check mutants", description="Changes of one line: do the tests notice them?")
     parser.add_argument("--survivors", action="store_true", help="those that were not killed the last time")
     parser.add_argument("--equal", action="store_true", help="those that are listed as equal as well")
+    parser.add_argument("--part", type=a_part, default=(1, 1), metavar="I/N", help="the Ith of N parts, each with some of every file")
     parser.add_argument("pattern", nargs="*", help="a part of `FILE PLACE [KIND]`, or a shell's pattern for all of it")
     chosen = parser.parse_args()
     last = json.loads(LAST.read_text()) if LAST.exists() else {}
     changes = [change for change in all_changes() if fits(change, chosen.pattern)]
+    changes = changes[chosen.part[0] - 1::chosen.part[1]]
     if chosen.survivors:
         changes = [change for change in changes if not last.get(key(change), "").startswith("killed")]
     names = {change: name_of(change) for change in changes}
@@ -45,6 +47,13 @@ def main() -> int:
     for change in equal:
         print(f"{names[change]}: equal: {change.equal}")
     return Run(tried, names, last).all(len(equal)) if tried else 0
+
+
+def a_part(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text}: not I/N, as 1/4")
+    return int(number), int(count)
 
 
 def fits(change: Change, patterns: list[str]) -> bool:

@@ -79,10 +79,11 @@ def check_step(stream: virtsock.Stream, peer: virtsock.Stream, step: str) -> Non
         stream.shutdown(HOW[rest[1:]])
     elif step.startswith("close!"):
         status = step.partition("!")[2]
+        linger_ms = 100 if status == "timeout" else 20000
         if status == "ok":
-            virtsock.native.stream_close(stream._handle, 100)
+            virtsock.native.stream_close(stream._handle, linger_ms)
         else:
-            fails(lambda: virtsock.native.stream_close(stream._handle, 100), status)
+            fails(lambda: virtsock.native.stream_close(stream._handle, linger_ms), status)
     elif step in ("abort", "hangup"):
         (stream if step == "abort" else peer).abort()
     else:

@@ -7,6 +7,8 @@ import warnings
 
 import pytest
 
+from machines import machine_of
+
 from . import lab
 
 MACHINES = {"loopback_vm": lambda vm: [vm], "nested_vms": lambda pair: pair.machines, "mux_vm": lambda family: family.machines,
@@ -25,8 +27,11 @@ class Booted:
     """Machines, booted when they are first asked for; anew, with a warning, if they no longer answer: an emulated machine can stall, and
     that is no test's fault unless it happens within it."""
 
-    def __init__(self, make, machines, logs):
-        self.make, self.machines, self.logs, self.made = make, machines, logs, None
+    all = []
+
+    def __init__(self, name, make, logs):
+        self.name, self.make, self.machines, self.logs, self.made = name, make, MACHINES[name], logs, None
+        self.all.append(self)
 
     def get(self, record_property):
         if self.made is not None and not self.answers():
@@ -55,7 +60,7 @@ class Booted:
 
 
 def booted(name, make, logs):
-    machines = Booted(make, MACHINES[name], logs)
+    machines = Booted(name, make, logs)
     yield machines
     machines.close()
 
@@ -102,6 +107,13 @@ def nested_vms(nested_boot, record_property):
 def mux_vm(mux_boot, record_property):
     """This machine and two guests of one multiplexer: `host`, `guests`, `cids`, `mux`."""
     return mux_boot.get(record_property)
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """A machine that the next test has no use for is ended: a pair that rests takes a quarter of a processor."""
+    if nextitem is not None and (last := machine_of(item)) and machine_of(nextitem) != last:
+        for made in [made for made in Booted.all if made.name == last]:
+            made.close()
 
 
 @pytest.hookimpl(hookwrapper=True)

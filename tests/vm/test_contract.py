@@ -3,10 +3,10 @@
 
 import pytest
 
-from builds import PLAIN
+from builds import PLAIN, ROUNDS
 
 PROGRAM = PLAIN / "tests" / "contract" / "virtsock-selftest"
-SCALE = ["--slow", "10", "--rounds", "200", "--connections", "50", "--size", "1"]
+SCALE = ["--slow", "10", "--rounds", str(ROUNDS // 5), "--connections", "50", "--size", "1"]
 
 
 @pytest.mark.parametrize("options", ["", "?type=seqpacket"], ids=["stream", "seqpacket"])

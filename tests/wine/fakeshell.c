@@ -4,7 +4,6 @@
  * library looks for the real ones, and where it must not look.
  */
 #define _WIN32_WINNT 0x0A00
-#define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
 #include <fcntl.h>

@@ -39,7 +39,8 @@ def module() -> Path:
     descriptions = MODULE / "pkgconfig"
     descriptions.mkdir(parents=True, exist_ok=True)
     (descriptions / "lua5.4.pc").write_text(PC.format(folder=interpreter()))
-    settings = {"CMAKE_BUILD_TYPE": "RelWithDebInfo", "CMAKE_TOOLCHAIN_FILE": ROOT / "tests/wine/mingw64.cmake",
+    settings = {"CMAKE_BUILD_TYPE": "RelWithDebInfo", "CMAKE_C_FLAGS_RELWITHDEBINFO": "-O1 -DNDEBUG",
+                "CMAKE_TOOLCHAIN_FILE": ROOT / "tests/wine/mingw64.cmake",
                 "VIRTSOCK_SWIG": BUILD / "venv/bin/swig", "VIRTSOCK_WERROR": "ON", "VIRTSOCK_SHARED": "OFF", "VIRTSOCK_TOOLS": "OFF"}
     printed("cmake", "-S", ROOT, "-B", MODULE, "-G", "Ninja", *(f"-D{name}={value}" for name, value in settings.items()),
         env=os.environ | {"PKG_CONFIG_LIBDIR": str(descriptions)})

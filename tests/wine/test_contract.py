@@ -13,7 +13,7 @@ from .test_suite import PROGRAMS
 
 ROWS = re.findall(r"^ +ROW\((\w+),", (ROOT / "tests" / "contract" / "rows.h").read_text(), re.MULTILINE)
 SELFTEST = PROGRAMS / "virtsock-selftest.exe"
-SCALE = ["--slow", "3", "--rounds", "100", "--connections", "4", "--size", "2"]
+SCALE = ["--slow", "3", "--rounds", "50", "--connections", "4", "--size", "2"]
 ADDRESSES = {"hvsock": [], "tcp": ["tcp://127.0.0.1:any"]}      # none is hvsock://loopback with a service of its choice
 EXPECTED_SKIPS = {
     "hvsock": {"attempt_deadline", "full_backlog", "data_then_close"},
@@ -71,7 +71,7 @@ def test_without_an_address_it_chooses_a_service(runs, wine, board, tmp_path):
     """The very program that ships, but for the name of one library. Services are of the port template; none is left behind."""
     program = place(SHIPPED, tmp_path)
     chosen = set()
-    for done in (runs("hvsock"), selftest(wine, board, "--slow", "3", "echo", "close_wakes_recv", program=program)):
+    for done in (runs("hvsock"), selftest(wine, board, "--slow", "3", "--rounds", "100", "echo", "close_wakes_recv", program=program)):
         first, *lines, count, end = done.stdout.splitlines()
         chosen.add(int(re.fullmatch(r"# hvsock://loopback/(\d+)", first)[1]))
         assert done.returncode == 0 and end == "END" and not any(line.startswith("FAIL") for line in lines)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.proves("windows-python")
 
 TRIPLE = "x86_64-w64-mingw32"
 SOURCE = "python3.11"                   # the oldest that the stable ABI of the wheel is for
-FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
+FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
          "-Wno-cast-function-type", "-DPy_LIMITED_API=0x030b0000", "-DVIRTSOCK_STATIC"]
 
 

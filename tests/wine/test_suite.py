@@ -3,6 +3,8 @@
 core's own functions, no I/O, and so once."""
 
 import re
+import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ PROGRAMS = BUILD / "mingw64" / "tests" / "wine"
 TESTS = [(source.stem, test) for source in sorted((ROOT / "tests" / "c").glob("[0-9]*.c")) for test in c_tests(source)]
 INNER = re.search(r"^set\(inner (.+)\)$", (Path(__file__).parent / "CMakeLists.txt").read_text(), re.MULTILINE)[1].split()
 ROWS = [(program, test, transport) for program, test in TESTS for transport in (("tcp", ) if program in INNER else ("hvsock", "tcp"))]
-MORE = {"VIRTSOCK_TEST_SLOW": "2", "VIRTSOCK_TEST_ROUNDS": "100", "HVSHIM_QUIET": "1"}          # tests run beside other things
+LIMIT_S = 200               # of a program; once in some thousand times one of many threads stands still there, on a busy machine
+MORE = {"VIRTSOCK_TEST_SLOW": "2", "VIRTSOCK_TEST_ROUNDS": "50", "HVSHIM_QUIET": "1"}          # tests run beside other things
 
 
 def judge(lines, test):
@@ -38,10 +41,16 @@ def whole(request, wine, tmp_path_factory):
             log = folder.with_suffix(".log")
             environment = {"HVSHIM_DIR": windows(folder), "HVSHIM_LOG": windows(log), "VIRTSOCK_TEST_TRANSPORT": transport, **MORE}
             names = tests or [one["test"] for one in asked if (one["program"], one["transport"]) == (program, transport)]
-            ran = wine.raw(PROGRAMS / f"{program}.exe", *names, limit=400, WINEPATH=windows(BUILD / "mingw64"), **environment)
+            try:
+                ran = wine.raw(PROGRAMS / f"{program}.exe", *names, limit=LIMIT_S, WINEPATH=windows(BUILD / "mingw64"), **environment)
+                lines = ran.stdout.splitlines()
+                assert (ran.returncode, lines[-1:]) == (0, ["END"]) or ran.returncode == 1, ran.stdout + ran.stderr
+            except subprocess.TimeoutExpired as late:
+                if tests:
+                    raise
+                lines = (late.stdout or b"").decode().splitlines()
+                warnings.warn(f"{program} over {transport} stood still under Wine after {lines[-1:]}, and the rest is run test by test", stacklevel=2)
             assert not log.exists() or "judge " not in log.read_text(), "what nobody may do with a Hyper-V socket"
-            lines = ran.stdout.splitlines()
-            assert (ran.returncode, lines[-1:]) == (0, ["END"]) or ran.returncode == 1, ran.stdout + ran.stderr
             done[program, transport, *tests] = lines
         return done[program, transport, *tests]
     return lines
