@@ -18,7 +18,7 @@ NEXT = """demo: what to try next:
   python3 -m tests.vm.image FOLDER        a guest image of your own, for any hypervisor: docs/guest-image.md
   build/release/tools/virtsock cat --help    send and receive from the command line
   build/release/tools/virtsock echo --help   a server and a client to try a peer out
-  ./check                                 every test"""
+  ./check                                 every behaviour; ./check all: every test"""
 
 
 def exchange(ways, how):
