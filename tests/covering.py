@@ -21,17 +21,17 @@ from typing import NamedTuple
 # Parameters of tests that are choices; all others belong to the behaviour. A CMake preset, what carries the bytes, a version of Lua, a
 # collector that never rests; which machines are at the ends.
 FACTORS = ("build", "transport", "lua", "version", "collector", "protocol", "way", "ends", "place")
-# What the same behaviour shows at less cost: parts of names of items.
+# What the same behaviour shows at less cost: names of items; one that ends within its brackets is all that begin so.
 LEFT = {
-    "test_dask.py::test_two_workers_in_a_guest": "Dask takes minutes to start in a machine emulated twice; behind a multiplexer it does all of that",
-    "test_grpc.py::test_host_and_guest": "gRPC does so, too; the relays at the ends of vhost are in test_relay.py and test_others.py",
-    "test_faults.py::test_before_the_guest_listens[vhost]": "half a minute to boot a machine in an emulated one; the one that is killed is enough",
-    "test_faults.py::test_stopped_past_a_deadline_and_continued[vhost]": "as the one before; behind a multiplexer it is stopped",
-    "test_lab.py::test_a_host_with_vhost_needs_no_nesting": "of the tests' own machines, and a third boot in an emulated one",
-    "test_others.py::test_http[guest->host]": "a minute of imports in the inner machine; the host asks the guest",
-    "test_relay.py::test_idle_connections": "a machine of 1.5 GB; what idle connections cost is measured over UNIX sockets, by tests/test_relay.py",
-    "test_suites.py::test_python[core-vsock-seqpacket]": "a minute of an emulated machine; C and Lua send messages there, Python over UNIX sockets",
-    "test_suites.py::test_python[layers-": "asyncio and endurance take three minutes of an emulated machine; they run over UNIX sockets",
+    "tests/vm/test_dask.py::test_two_workers_in_a_guest": "Dask takes minutes to start in a machine emulated twice; behind a multiplexer it does all of that",
+    "tests/vm/test_grpc.py::test_host_and_guest": "gRPC does so, too; the relays at the ends of vhost are in test_relay.py and test_others.py",
+    "tests/vm/test_faults.py::test_before_the_guest_listens[vhost]": "half a minute to boot a machine in an emulated one; the one that is killed is enough",
+    "tests/vm/test_faults.py::test_stopped_past_a_deadline_and_continued[vhost]": "as the one before; behind a multiplexer it is stopped",
+    "tests/vm/test_lab.py::test_a_host_with_vhost_needs_no_nesting": "of the tests' own machines, and a third boot in an emulated one",
+    "tests/vm/test_others.py::test_http[guest->host]": "a minute of imports in the inner machine; the host asks the guest",
+    "tests/vm/test_relay.py::test_idle_connections": "a machine of 1.5 GB; what idle connections cost is measured over UNIX sockets, by tests/test_relay.py",
+    "tests/vm/test_suites.py::test_python[core-vsock-seqpacket]": "a minute of an emulated machine; C and Lua send messages there, Python over UNIX sockets",
+    "tests/vm/test_suites.py::test_python[layers-": "asyncio and endurance take three minutes of an emulated machine; they run over UNIX sockets",
 }
 FAST_BUILDS = ("dev", "asan", "tsan")
 # Virtual machines, Windows; builds of packages and of programs; each failing call once; what measures, and what goes on for long.
@@ -96,7 +96,7 @@ def choose(variants: Sequence[Variant]) -> set[int]:
 
 
 def is_left(nodeid: str) -> bool:
-    return any(part in nodeid for part in LEFT)
+    return nodeid in LEFT or nodeid.startswith(tuple(name for name in LEFT if "[" in name and not name.endswith("]")))
 
 
 def is_fast(variant: Variant) -> bool:
