@@ -45,6 +45,7 @@ static const struct option {
     { "to-host=1",         PART(TO_HOST),    1,                          false },
     { "half-close=native", PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_NATIVE, true },
     { "half-close=framed", PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_FRAMED, false },
+    { "half-close=none",   PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_NONE,   false },
 };
 #define OPTIONS (sizeof options / sizeof options[0])
 
@@ -98,7 +99,7 @@ static const char *read_option(virtsock_address *a, const char *s, unsigned *see
     while (option < options + OPTIONS && strcmp(s, option->text) != 0)
         option++;
     if (option == options + OPTIONS)
-        return "the options after ? are type=stream|seqpacket|dgram, half-close=native|framed and (vsock) to-host=1, joined by &; "
+        return "the options after ? are type=stream|seqpacket|dgram, half-close=native|framed|none and (vsock) to-host=1, joined by &; "
                "a ? in a path is %3F";
     if ((*seen >> option->part & 1) != 0)
         return "an option is given twice";

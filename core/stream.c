@@ -24,8 +24,9 @@ virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_opt
     s->blocks = interruptible != 1;
     s->linger_ms = (int)vs_option(options, VIRTSOCK_OPTION_LINGER, -1);
     s->message_max = (size_t)vs_option(options, VIRTSOCK_OPTION_MESSAGE_MAX, MESSAGE_MAX);
-    if (about != NULL && (vs_address_copy(&s->about, about) != VIRTSOCK_OK
-                          || (about->half_close == VIRTSOCK_HALF_CLOSE_FRAMED && (s->framed = vs_framed_new()) == NULL))) {
+    s->half_close = about != NULL ? about->half_close : VIRTSOCK_HALF_CLOSE_NATIVE;
+    if ((about != NULL && vs_address_copy(&s->about, about) != VIRTSOCK_OK)
+        || (s->half_close == VIRTSOCK_HALF_CLOSE_FRAMED && (s->framed = vs_framed_new()) == NULL)) {
         virtsock_address_free(s->about);
         free(s);
         return NULL;

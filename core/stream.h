@@ -16,6 +16,7 @@ struct virtsock_stream {
     virtsock_scheme       scheme;       /* of the conversation; of an adopted socket its family's */
     enum vs_family        family;
     int                   type;         /* VIRTSOCK_TYPE_ */
+    int                   half_close;   /* VIRTSOCK_HALF_CLOSE_ */
     int                   linger_ms;    /* -1: the family's default */
     size_t                message_max;
     bool                  blocks;       /* untimed calls may, in the kernel: no signal is to end them, or only one that does so there */
@@ -24,7 +25,7 @@ struct virtsock_stream {
     _Atomic int           attempts, last_status, last_code;
     virtsock_address     *about;        /* whom with, for messages; NULL: nobody known */
     struct vs_connecting *connecting;   /* NULL once connected */
-    struct vs_framed     *framed;       /* NULL: half-close=native */
+    struct vs_framed     *framed;       /* NULL unless half-close=framed */
 };
 
 /* With nothing open yet; options may be NULL. about is copied, says how it half-closes, and may be NULL. NULL: out of memory. */

@@ -45,7 +45,9 @@ virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_e
         return vs_refuse(err, "shutdown", s->about, VIRTSOCK_E_INVALID, "which direction: VIRTSOCK_SHUT_RECV, _SEND or _BOTH");
     if (!enter(s, "shutdown", &status, err))
         return status;
-    if (s->framed == NULL)
+    if (how == VIRTSOCK_SHUT_SEND && s->half_close == VIRTSOCK_HALF_CLOSE_NONE)
+        status = vs_refuse(err, "shutdown", s->about, VIRTSOCK_E_UNSUPPORTED, "one direction does not end alone on this way (half-close=none)");
+    else if (s->framed == NULL)
         status = os_status(s, "shutdown", vs_shutdown(vs_handle_fd(&s->handle), how), err);
     else if ((status = vs_framed_shutdown(s, how, &why)) != VIRTSOCK_OK)
         vs_fail(err, "shutdown", s->about, &why);
@@ -74,7 +76,8 @@ static virtsock_status linger(virtsock_stream *s, int64_t until, bool alone, str
         return VIRTSOCK_OK;
     if (!alone)
         return vs_because(why, VIRTSOCK_E_CANCELLED, "a call was inside: the peer's end was not waited for");
-    vs_shutdown(vs_handle_fd(&s->handle), VIRTSOCK_SHUT_SEND);
+    if (s->half_close != VIRTSOCK_HALF_CLOSE_NONE)
+        vs_shutdown(vs_handle_fd(&s->handle), VIRTSOCK_SHUT_SEND);
     return vs_handle_linger(&s->handle, until, drain, s, why);
 }
 
@@ -155,7 +158,7 @@ static virtsock_status name_end(const virtsock_stream *s, const char *op, int (*
     else
         status = t->address_of(out, &end, s->type);
     if (status == VIRTSOCK_OK) {
-        (*out)->half_close = s->framed != NULL ? VIRTSOCK_HALF_CLOSE_FRAMED : VIRTSOCK_HALF_CLOSE_NATIVE;
+        (*out)->half_close = s->half_close;
         return VIRTSOCK_OK;
     }
     return vs_refuse(err, op, s->about, status, status == VIRTSOCK_E_NOT_FOUND ? "that end has no name" : NULL);

@@ -37,7 +37,7 @@ local virtsock = {}
 ---@field fd? integer of fd
 ---@field type "stream"|"seqpacket"|"dgram"
 ---@field to_host? boolean
----@field half_close? "native"|"framed"
+---@field half_close? "native"|"framed"|"none"
 
 --- Parts of an address: of AF_VSOCK cid and port, of Hyper-V vm and service or port, of the others path, scheme ("unix" unless told) and port.
 ---@class virtsock.Parts
@@ -229,7 +229,7 @@ function Stream:lines(pattern) end
 ---@return string? advice
 function Stream:connect() end
 
---- Ends one direction or both: after "send" the peer reads what is under way, and then the end.
+--- Ends one direction or both: after "send" the peer reads what is under way, and then the end. "send" is unsupported with half-close=none.
 ---@param how? "send"|"receive"|"both"
 ---@return true? done
 ---@return string? word
@@ -238,7 +238,7 @@ function Stream:connect() end
 ---@return string? advice
 function Stream:shutdown(how) end
 
---- Half-closes, waits until the peer has ended too, and closes: nothing that is under way is lost.
+--- Half-closes (not with half-close=none), waits until the peer has ended too, and closes: nothing that is under way is lost.
 ---@param seconds? number nil: for ever
 ---@return true? done
 ---@return string? word

@@ -46,7 +46,7 @@ end
 
 local schemes = { "vsock", "hvsock", "hyperkit", "vsock-mux", "unix", "tcp", "fd" }    -- VIRTSOCK_SCHEME_, both ways
 for number, name in ipairs(schemes) do schemes[name] = number end
-local part_words = { type = { "stream", "seqpacket", "dgram" }, half_close = { "native", "framed" }, to_host = { [0] = false, true } }
+local part_words = { type = { "stream", "seqpacket", "dgram" }, half_close = { "native", "framed", "none" }, to_host = { [0] = false, true } }
 
 -- An address has no field of its own that could be changed: the core's is kept apart.
 local Address = { __name = "virtsock.address", __metatable = false }

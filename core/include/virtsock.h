@@ -99,7 +99,7 @@ enum {
     VIRTSOCK_PART_HALF_CLOSE = 10               /* number: VIRTSOCK_HALF_CLOSE_ */
 };
 enum { VIRTSOCK_TYPE_STREAM = 1, VIRTSOCK_TYPE_SEQPACKET = 2, VIRTSOCK_TYPE_DGRAM = 3 };
-enum { VIRTSOCK_HALF_CLOSE_NATIVE = 1, VIRTSOCK_HALF_CLOSE_FRAMED = 2 };
+enum { VIRTSOCK_HALF_CLOSE_NATIVE = 1, VIRTSOCK_HALF_CLOSE_FRAMED = 2, VIRTSOCK_HALF_CLOSE_NONE = 3 };
 
 #define VIRTSOCK_CID_HYPERVISOR 0u              /* linux/vm_sockets.h: VMADDR_CID_ */
 #define VIRTSOCK_CID_LOCAL      1u
@@ -279,7 +279,8 @@ VIRTSOCK_API virtsock_status virtsock_stream_sendv(virtsock_stream *stream, cons
                                                    int timeout_ms, virtsock_error *err);
 
 /* Ends one direction or both: VIRTSOCK_SHUT_. After SEND the peer reads what is under way and then EOF. Doing it again is OK. Does not
- * wait, but on a framed stream for room, five seconds at most: TIMEOUT. */
+ * wait, but on a framed stream for room, five seconds at most: TIMEOUT. UNSUPPORTED: SEND where the address says half-close=none, for a
+ * way on which the end of one direction is the end of both; BOTH is that, and allowed. */
 VIRTSOCK_API virtsock_status virtsock_stream_shutdown(virtsock_stream *stream, int how, virtsock_error *err);
 
 /* Ends the conversation; from any thread, any number of times. Every call inside returns CANCELLED within 50 ms; no descriptor number is

@@ -103,6 +103,66 @@ TEST(half_close_both_ways)
     end(s);
 }
 
+/* A pair whose address says half-close=none. */
+static void whole_pair(virtsock_stream *s[2])
+{
+    char               text[300];
+    virtsock_address  *a;
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+
+    strcpy(text, test_address());
+    strcat(text, strchr(text, '?') != NULL ? "&half-close=none" : "?half-close=none");
+    a = test_parse(text);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_connect(&s[0], a, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&s[1], l, TEST_PATIENT_MS, &e), e);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
+static void *finish(void *s)
+{
+    return (void *)(intptr_t)virtsock_stream_close(s, TEST_PATIENT_MS, NULL);
+}
+
+/* Where the end of one direction would be that of both: no end is sent early, and the peer's is waited for. */
+TEST(no_half_close)
+{
+    virtsock_stream  *s[2];
+    virtsock_address *peer;
+    virtsock_error    e = { 0 };
+    struct test_call  closing;
+    uint32_t          how;
+    size_t            n;
+    char              b[16];
+
+    whole_pair(s);
+    CHECK_OK(virtsock_stream_peer(s[0], &peer, &e), e);
+    CHECK(virtsock_address_number(peer, VIRTSOCK_PART_HALF_CLOSE, &how) == VIRTSOCK_OK && how == VIRTSOCK_HALF_CLOSE_NONE);
+    virtsock_address_free(peer);
+    for (int i = 0; i < 2; i++) {
+        CHECK_STATUS(virtsock_stream_shutdown(s[i], VIRTSOCK_SHUT_SEND, &e), VIRTSOCK_E_UNSUPPORTED, e);
+        CHECK(strstr(e.message, "half-close=none") != NULL && strstr(virtsock_advice(&e), "let the peer end first") != NULL);
+    }
+    test_call_begin(&closing, finish, s[0]);
+    test_call_waits(&closing);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, sizeof b, &n, 50, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK_OK(virtsock_stream_send(s[1], "answer", 6, &n, TEST_PATIENT_MS, &e), e);
+    CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
+    CHECK((intptr_t)test_call_end(&closing) == VIRTSOCK_OK);
+    end(s);
+    whole_pair(s);
+    CHECK_STATUS(virtsock_stream_close(s[0], 50, &e), VIRTSOCK_E_TIMEOUT, e);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, sizeof b, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
+    end(s);
+    whole_pair(s);
+    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_RECV, &e), e);
+    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_BOTH, &e), e);
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, sizeof b, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
+    end(s);
+}
+
 /* proves: D6, D16 */
 TEST(data_then_close)
 {

@@ -4,6 +4,7 @@
 
 package.path = (arg[0]:match("^.*/") or "./") .. "?.lua;" .. package.path
 local check = require "check"
+local virtsock = require "virtsock"
 local test, equal = check.test, check.equal
 
 local function streams_only()
@@ -74,6 +75,36 @@ test("a_line_in_pieces", function()
   check.stops("timeout", "next", b:receive("*l"))
   a:close()
   b:close()
+end)
+
+local function whole_pair()
+  local where = check.address()
+  where = where .. (where:find("?", 1, true) and "&" or "?") .. "half-close=none"
+  local listener = assert(virtsock.listen(where, { timeout = 5 }))
+  local a = assert(virtsock.connect(where, { timeout = 5 }))
+  local b = assert(listener:accept())
+  listener:close()
+  b:settimeout(5, "t")
+  return a, b
+end
+
+-- Where the end of one direction would be that of both: finish sends no end early, and waits for the peer's.
+test("no_half_close", function()
+  local a, b = whole_pair()
+  equal(a:peer().half_close, "none")
+  local ok, word, _, message, advice = a:shutdown "send"
+  equal(ok, nil)
+  equal(word, "unsupported")
+  assert(message:find("half-close=none", 1, true) and advice:find("let the peer end first", 1, true), message)
+  b:settimeout(0.05, "t")
+  check.stops("timeout", "", b:receive(1))
+  check.takes(0.1, function() check.stops("timeout", nil, a:finish(0.1)) end)
+  check.stops("closed", "", b:receive(1))
+  b:close()
+  a, b = whole_pair()
+  b:send("answer")
+  b:close()
+  equal(a:finish(5), true)
 end)
 
 test("lines_of_a_loop", function()

@@ -6,10 +6,12 @@ from __future__ import annotations
 import array
 import io
 import socket
+import time
+from collections.abc import Iterator
 
 import pytest
 import virtsock
-from conftest import IS_STREAM, stream_only
+from conftest import IS_STREAM, running, stream_only
 from virtsock import Status, native
 
 EVERY = bytes(range(256))
@@ -115,6 +117,39 @@ def test_half_close(pair) -> None:
     with pytest.raises(OSError) as caught:
         client.send(b"x")
     assert caught.value.status == Status.RESET
+
+
+@pytest.fixture
+def whole(address) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
+    """Two ends of a way with half-close=none."""
+    text = str(address())
+    where = text + ("&" if "?" in text else "?") + "half-close=none"
+    with virtsock.listen(where, timeout=20) as listener, virtsock.connect(where, timeout=20) as client, listener.accept() as server:
+        server.settimeout(20)
+        yield client, server
+
+
+def test_no_half_close(whole) -> None:
+    """Where the end of one direction would be that of both: finish sends no end early, and waits for the peer's."""
+    client, server = whole
+    assert client.peer.half_close == "none"
+    for stream in whole:
+        with pytest.raises(virtsock.Error, match="half-close=none") as caught:
+            stream.shutdown(virtsock.SHUT_SEND)
+        assert caught.value.status == Status.UNSUPPORTED and "let the peer end first" in caught.value.advice
+    with running(lambda: client.finish(20)):
+        server.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            server.recv(1)
+        server.send(b"answer")
+        server.close()
+
+
+def test_no_half_close_and_a_peer_that_stays(whole) -> None:
+    client, server = whole
+    with pytest.raises(TimeoutError):
+        client.finish(0.05)
+    assert client.fileno() == -1 and server.recv(1) == b""
 
 
 @stream_only

@@ -224,6 +224,31 @@ def test_half_close(world) -> None:
     world.run(main)
 
 
+def test_no_half_close(world) -> None:
+    """Nobody ends both directions for one; a writer that is closed ends as ever."""
+    if world.kind == "framed":
+        pytest.skip("an address half-closes in one way")
+
+    async def refused(writer: asyncio.StreamWriter) -> None:
+        assert not writer.can_write_eof()
+        with pytest.raises(NotImplementedError, match="half-close=none"):
+            writer.write_eof()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await refused(writer)
+        writer.write(await reader.readexactly(4))
+        await writer.drain()
+        await close(writer)
+
+    async def main() -> None:
+        async with await aio.start_server(answer, f"{world.address()}?half-close=none") as server, open_to(server.address) as (reader, writer):
+            await refused(writer)
+            writer.write(b"ping")
+            assert await reader.read() == b"ping"
+
+    world.run(main)
+
+
 def test_slow_reader(world) -> None:
     """Who writes waits in drain once a little is under way, and nothing is lost."""
     size, piece = 8 * MEBI, os.urandom(65536)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # By number.
 _SCHEMES = ("", "vsock", "hvsock", "hyperkit", "vsock-mux", "unix", "tcp", "fd")
 _TYPES = ("", "stream", "seqpacket", "dgram")
-_HALF_CLOSES = ("", "native", "framed")
+_HALF_CLOSES = ("", "native", "framed", "none")
 
 
 class Address:

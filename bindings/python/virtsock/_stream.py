@@ -138,7 +138,10 @@ class Stream(native.StreamBase):
         return bytes(data)
 
     def shutdown(self, how: int) -> None:
-        """Ends one direction or both: `SHUT_SEND`, `SHUT_RECV`, `SHUT_BOTH`; else `ValueError`. Waits only if framed."""
+        """Ends one direction or both: `SHUT_SEND`, `SHUT_RECV`, `SHUT_BOTH`; else `ValueError`. Waits only if framed.
+
+        Status UNSUPPORTED: the address says half-close=none, and the sending direction was to end alone.
+        """
         native.stream_shutdown(self._handle, how)
 
     def finish(self, timeout: float | None = None) -> None:

@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from ssl import SSLContext
+    from typing import Any
 
     _Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
 
@@ -65,8 +66,11 @@ async def open_connection(
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit, loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        return reader, asyncio.StreamWriter(Transport(loop, stream, protocol), protocol, reader, loop)
+        transport: Any = Transport(loop, stream, protocol)
+        return reader, asyncio.StreamWriter(_Whole(transport) if where.half_close == "none" else transport, protocol, reader, loop)
     sock = _plain(stream)
+    if where.half_close == "none" and not ssl:
+        return await _open_whole(sock, limit)
     open_ = asyncio.open_unix_connection if sock.family == socket.AF_UNIX else asyncio.open_connection
     return await open_(sock=sock, limit=limit, ssl=ssl, server_hostname=server_hostname)
 
@@ -95,6 +99,31 @@ async def start_server(
         await server.start_serving()
     return server
 # fmt: on
+
+
+class _Whole:
+    """A transport of asyncio's whose way has half-close=none: its end of writing would be the end of both directions."""
+
+    def __init__(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise NotImplementedError("half-close=none: let the peer end first, then close")
+
+
+async def _open_whole(sock: socket.socket, limit: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit, loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport: Any
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock)
+    return reader, asyncio.StreamWriter(_Whole(transport), protocol, reader, loop)  # type: ignore[arg-type]
 
 
 def _checked(address: Address | str, ssl: object) -> Address:
@@ -187,7 +216,8 @@ class _Client(asyncio.StreamReaderProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        super().connection_made(transport)
+        whole: Any = _Whole(transport) if self._server._whole else transport
+        super().connection_made(whole)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -221,6 +251,7 @@ class Server(asyncio.AbstractServer):
     def __init__(self, listener: Listener, callback: _Served, limit: int, ssl: SSLContext | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener, self._callback, self._limit, self._ssl = listener, callback, limit, ssl
+        self._whole = not ssl and listener.address.half_close == "none"
         self._clients: set[_Client] = set()
         self._serving = self._closed = False
         self._pause: asyncio.TimerHandle | None = None
