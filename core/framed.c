@@ -56,6 +56,7 @@ enum vs_frame vs_frame_read(struct vs_frames *in, const unsigned char *data, siz
 
 #define SAID(frame)  (UINT32_C(1) << (frame))
 #define HEARD(frame) (UINT32_C(256) << (frame))
+#define GONE  (UINT32_C(1) << 30)       /* the socket's end came, or its break */
 #define NO_MORE_TO_RECV (SAID(VS_FRAME_SHUT_RECV) | HEARD(VS_FRAME_SHUT_SEND) | HEARD(VS_FRAME_CLOSE))
 #define NO_MORE_TO_SEND (SAID(VS_FRAME_SHUT_SEND) | HEARD(VS_FRAME_SHUT_RECV) | HEARD(VS_FRAME_CLOSE))
 
@@ -99,7 +100,9 @@ static int64_t hear(virtsock_stream *s, void *buf, size_t cap, int64_t until, si
 
     *done = frame == VS_FRAME_PAYLOAD ? used : 0;
     f->bad = frame == VS_FRAME_BAD;
-    if (!f->bad && frame >= VS_FRAME_SHUT_RECV)
+    if (n == 0 || (n < 0 && !vs_would_block((int)-n)))
+        atomic_fetch_or(&f->state, GONE);
+    else if (!f->bad && frame >= VS_FRAME_SHUT_RECV)
         atomic_fetch_or(&f->state, HEARD(frame));
     return n;
 }
@@ -181,8 +184,12 @@ static virtsock_status say_turn(virtsock_stream *s, const struct want *w, int64_
     if (begins)
         vs_frame_write(f->word, w->frame, (uint32_t)size);
     v[0] = (virtsock_slice){ f->word + VS_FRAME_WORD - word, word };
-    if ((n = vs_sendv(vs_handle_fd(&s->handle), v, used, word + size, until)) <= 0)
-        return vs_would_block((int)-n) ? VIRTSOCK_E_AGAIN : vs_os_cause(why, "send", s->scheme, (int)-n);
+    if ((n = vs_sendv(vs_handle_fd(&s->handle), v, used, word + size, until)) <= 0) {
+        if (vs_would_block((int)-n))
+            return VIRTSOCK_E_AGAIN;
+        atomic_fetch_or(&f->state, GONE);
+        return vs_os_cause(why, "send", s->scheme, (int)-n);
+    }
     if (begins) {
         atomic_fetch_or(&f->state, SAID(w->frame));
         f->owed = size;
@@ -283,6 +290,19 @@ virtsock_status vs_framed_recv(virtsock_stream *s, void *buf, size_t cap, int64_
     if (status == VIRTSOCK_E_EOF)
         attend(s, &ignored);
     return status;
+}
+
+int vs_framed_peer(virtsock_stream *s)
+{
+    struct vs_framed *f = s->framed;
+    struct vs_cause   ignored;
+    int               state, code;
+
+    attend(s, &ignored);
+    state = (is(f, HEARD(VS_FRAME_SHUT_SEND)) ? VIRTSOCK_PEER_ENDED : 0) | (is(f, HEARD(VS_FRAME_SHUT_RECV)) ? VIRTSOCK_PEER_DEAF : 0);
+    if (is(f, HEARD(VS_FRAME_CLOSE) | GONE) || vs_peer_state(vs_handle_fd(&s->handle), false, &code) != 0)
+        state = VIRTSOCK_PEER_GONE;
+    return state;
 }
 
 /* A direction has ended, too, when nobody is there to hear of it. */

@@ -47,6 +47,8 @@ struct vs_framed *vs_framed_new(void);
 virtsock_status vs_framed_send(virtsock_stream *s, const virtsock_slice *slices, size_t count, size_t size, int64_t deadline, size_t *done,
                                struct vs_cause *why);
 virtsock_status vs_framed_recv(virtsock_stream *s, void *buf, size_t cap, int64_t deadline, size_t *done, struct vs_cause *why);
+/* VIRTSOCK_PEER_: what the peer has said before data that is still to be received, and what its socket tells. */
+int vs_framed_peer(virtsock_stream *s);
 /* TIMEOUT: there was no room for the frame, or a frame that a send has begun is not finished. */
 virtsock_status vs_framed_shutdown(virtsock_stream *s, int how, struct vs_cause *why);
 /* The last call, by the closer, with nobody inside: says Close and waits for the peer's, until then; or (0) says only what it still owes. */

@@ -120,17 +120,33 @@ static virtsock_status moved(virtsock_stream *s, const struct transfer *t, int64
     return ends_by_signal(s, t) ? vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL) : VIRTSOCK_OK;
 }
 
+/* No bytes, and no reason to wait: an end, which is remembered. A break is told of once, whoever hears it. */
+static virtsock_status no_more(virtsock_stream *s, const struct transfer *t, int code, struct vs_cause *why)
+{
+    const bool recv = t->direction == RECV;
+
+    if (code == 0 && recv)
+        code = atomic_exchange(&s->told, 0);
+    if (code != 0)
+        vs_os_cause(why, names[t->direction], s->scheme, code);
+    else
+        vs_because(why, recv ? VIRTSOCK_E_EOF : VIRTSOCK_E_RESET, NULL);
+    if (why->status == VIRTSOCK_E_EOF)
+        atomic_fetch_or(&s->seen, VIRTSOCK_PEER_ENDED & ~atomic_load(&s->shut));
+    else if (why->status == VIRTSOCK_E_RESET)
+        atomic_fetch_or(&s->seen, recv ? VIRTSOCK_PEER_GONE : VIRTSOCK_PEER_DEAF & ~atomic_load(&s->shut));
+    return why->status;
+}
+
 /* What no bytes mean: OK is "wait, then try again". */
 static virtsock_status not_moved(virtsock_stream *s, const struct transfer *t, int64_t n, struct vs_cause *why)
 {
     if (vs_is_closing(&s->handle))
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
-    if (n == 0)
-        return vs_because(why, t->direction == RECV ? VIRTSOCK_E_EOF : VIRTSOCK_E_RESET, NULL);
-    if (vs_was_interrupted((int)-n))
+    if (n != 0 && vs_was_interrupted((int)-n))
         return ends_by_signal(s, t) ? vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL) : VIRTSOCK_OK;
-    if (!vs_would_block((int)-n))
-        return vs_os_cause(why, names[t->direction], s->scheme, (int)-n);
+    if (n == 0 || !vs_would_block((int)-n))
+        return no_more(s, t, (int)-n, why);
     return t->timeout_ms == 0 ? vs_because(why, VIRTSOCK_E_AGAIN, NULL) : VIRTSOCK_OK;
 }
 

@@ -22,6 +22,8 @@ struct virtsock_stream {
     bool                  blocks;       /* untimed calls may, in the kernel: no signal is to end them, or only one that does so there */
     bool                  whole;        /* messages that a send may leave torn: AF_VSOCK seqpacket */
     _Atomic bool          torn;         /* one was */
+    _Atomic int           shut, seen;   /* VIRTSOCK_PEER_: bits that tell of this side's shutdown; that calls have met */
+    _Atomic int           told;         /* the code of a break that only a question has met: for the next receive */
     _Atomic int           attempts, last_status, last_code;
     virtsock_address     *about;        /* whom with, for messages; NULL: nobody known */
     struct vs_connecting *connecting;   /* NULL once connected */

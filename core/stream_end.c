@@ -34,6 +34,12 @@ static virtsock_status os_status(const virtsock_stream *s, const char *op, int c
 
 /* --- Ending ---------------------------------------------------------------------------------------------------------------- */
 
+static virtsock_status shut(virtsock_stream *s, int how, virtsock_error *err)
+{
+    atomic_fetch_or(&s->shut, how == VIRTSOCK_SHUT_RECV ? VIRTSOCK_PEER_ENDED : how == VIRTSOCK_SHUT_SEND ? VIRTSOCK_PEER_DEAF : VIRTSOCK_PEER_GONE);
+    return os_status(s, "shutdown", vs_shutdown(vs_handle_fd(&s->handle), how), err);
+}
+
 virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_error *err)
 {
     virtsock_status status;
@@ -48,7 +54,7 @@ virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_e
     if (how == VIRTSOCK_SHUT_SEND && s->half_close == VIRTSOCK_HALF_CLOSE_NONE)
         status = vs_refuse(err, "shutdown", s->about, VIRTSOCK_E_UNSUPPORTED, "one direction does not end alone on this way (half-close=none)");
     else if (s->framed == NULL)
-        status = os_status(s, "shutdown", vs_shutdown(vs_handle_fd(&s->handle), how), err);
+        status = shut(s, how, err);
     else if ((status = vs_framed_shutdown(s, how, &why)) != VIRTSOCK_OK)
         vs_fail(err, "shutdown", s->about, &why);
     vs_leave(&s->handle);
@@ -190,16 +196,37 @@ virtsock_status virtsock_stream_local(const virtsock_stream *s, virtsock_address
     return address_of_end((virtsock_stream *)(uintptr_t)s, "local", vs_local_end, out, err);
 }
 
+/* What was shut down here is not asked for; an empty message of a UNIX socket would be one. */
+static int peer_state(virtsock_stream *s)
+{
+    const int       shut = atomic_load(&s->shut);
+    struct vs_cause why;
+    int             code, state;
+
+    if (s->framed != NULL)
+        return vs_framed_peer(s);
+    state = vs_peer_state(vs_handle_fd(&s->handle),
+                          (shut & VIRTSOCK_PEER_DEAF) == 0 && (s->type == VIRTSOCK_TYPE_STREAM || s->family != VS_FAMILY_UNIX), &code);
+    if (code != 0 && vs_os_cause(&why, "send", s->scheme, code) == VIRTSOCK_E_RESET) {
+        atomic_store(&s->told, code);
+        state = VS_PEER_BROKE;
+    }
+    state = state == VS_PEER_BROKE ? VIRTSOCK_PEER_GONE : state & ~shut;
+    return atomic_fetch_or(&s->seen, state) | state;
+}
+
 /* Items that the socket knows. */
 static virtsock_status ask_socket(virtsock_stream *s, virtsock_item item, int64_t *value, virtsock_error *err)
 {
-    virtsock_status status;
+    virtsock_status status = VIRTSOCK_OK;
     uint32_t        uid = 0;
     int64_t         pid = 0;
 
     if (!enter(s, "get", &status, err))
         return status;
-    if (item == VIRTSOCK_ITEM_BUFFER_SIZE)
+    if (item == VIRTSOCK_ITEM_PEER_STATE)
+        *value = peer_state(s);
+    else if (item == VIRTSOCK_ITEM_BUFFER_SIZE)
         status = os_status(s, "get", vs_get_buffer(vs_handle_fd(&s->handle), s->family, value), err);
     else if (s->family != VS_FAMILY_UNIX)
         status = vs_refuse(err, "get", s->about, VIRTSOCK_E_NOT_FOUND, "only a UNIX socket knows its peer's user and process");
@@ -223,7 +250,8 @@ virtsock_status virtsock_stream_get(const virtsock_stream *stream, virtsock_item
     case VIRTSOCK_ITEM_LAST_CODE:   *value = atomic_load(&s->last_code); return VIRTSOCK_OK;
     case VIRTSOCK_ITEM_BUFFER_SIZE:
     case VIRTSOCK_ITEM_PEER_UID:
-    case VIRTSOCK_ITEM_PEER_PID:    return ask_socket(s, item, value, err);
+    case VIRTSOCK_ITEM_PEER_PID:
+    case VIRTSOCK_ITEM_PEER_STATE:  return ask_socket(s, item, value, err);
     default:                        return vs_refuse(err, "get", s->about, VIRTSOCK_E_UNSUPPORTED, "this version does not know that item");
     }
 }

@@ -334,8 +334,8 @@ function Stream:getsockname() end
 ---@return number age
 function Stream:getstats() end
 
---- What the system tells of it.
----@param item "scheme"|"type"|"attempts"|"last_status"|"last_code"|"buffer_size"|"peer_uid"|"peer_pid"
+--- What the system tells of it. "peer_state" is the sum of 1, the peer sends no more, and 2, it takes no more: 3, it is gone.
+---@param item "scheme"|"type"|"attempts"|"last_status"|"last_code"|"buffer_size"|"peer_uid"|"peer_pid"|"peer_state"
 ---@return integer? value
 ---@return string? message
 ---@return string? status

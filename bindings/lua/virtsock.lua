@@ -142,7 +142,8 @@ end
 function Stream:getpeername() return parts(self:peer()) end
 function Stream:getsockname() return parts(self:address()) end
 
--- A number: "scheme", "type", "attempts", "last_status", "last_code", "buffer_size", "peer_uid" or "peer_pid".
+-- A number: "scheme", "type", "attempts", "last_status", "last_code", "buffer_size", "peer_uid", "peer_pid", or "peer_state": the sum of 1,
+-- the peer sends no more, and 2, it takes no more.
 function Stream:get(item)
   return core.stream_get(self, core["ITEM_" .. tostring(item):upper()] or misuse("there is no item '%s'", tostring(item)))
 end

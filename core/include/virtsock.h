@@ -150,7 +150,16 @@ enum {
     VIRTSOCK_ITEM_LAST_CODE   = 5,              /* its system code */
     VIRTSOCK_ITEM_BUFFER_SIZE = 6,              /* bytes */
     VIRTSOCK_ITEM_PEER_UID    = 7,              /* UNIX sockets: who made the other end. AF_VSOCK has no such thing */
-    VIRTSOCK_ITEM_PEER_PID    = 8
+    VIRTSOCK_ITEM_PEER_PID    = 8,
+    VIRTSOCK_ITEM_PEER_STATE  = 9               /* VIRTSOCK_PEER_; does not wait */
+};
+
+/* What is seen of the peer's ends, on a framed stream, too; what it sent before can still be received. A bit stays 0 where
+ * nothing tells: of what was shut down here; on TCP and Windows, that it takes no more, before a send has failed. */
+enum {
+    VIRTSOCK_PEER_ENDED = 1,                    /* it sends no more */
+    VIRTSOCK_PEER_DEAF  = 2,                    /* it takes no more */
+    VIRTSOCK_PEER_GONE  = 3                     /* both, or the conversation broke */
 };
 
 enum { VIRTSOCK_SHUT_RECV = 0, VIRTSOCK_SHUT_SEND = 1, VIRTSOCK_SHUT_BOTH = 2 };

@@ -98,6 +98,10 @@ int vs_get_buffer(virtsock_fd fd, enum vs_family family, int64_t *size);
 int vs_set_vsock_connect_timeout(virtsock_fd fd, int64_t ms);             /* where there is AF_VSOCK */
 /* Where there is AF_HYPERV: the option's number in hvsocket.h. */
 int vs_set_hyperv(virtsock_fd fd, int option, uint32_t value);
+/* Without a wait, VIRTSOCK_PEER_ bits, of the peer's ends or of this side's: a system tells them in one; or VS_PEER_BROKE.
+ * ask: by an empty send, too; *code: what else that has met, of which no other call will hear. */
+int vs_peer_state(virtsock_fd fd, bool ask, int *code);
+#define VS_PEER_BROKE 4
 /* Who made the other end of a UNIX socket. */
 int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 

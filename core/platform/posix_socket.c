@@ -20,6 +20,12 @@
 
 #include "platform/posix.h"
 
+#ifdef POLLRDHUP
+#define ENDS POLLRDHUP
+#else
+#define ENDS 0
+#endif
+
 union any_address {
     struct sockaddr     any;
     struct sockaddr_un  un;
@@ -240,6 +246,28 @@ void vs_close(virtsock_fd fd)
 void vs_cancel(virtsock_fd fd)
 {
     vs_shutdown(fd, VIRTSOCK_SHUT_BOTH);
+}
+
+/* Of AF_VSOCK a poll tells no hang-up before this side has ended as well, and of no socket that the peer takes no more; a
+ * send looks at that before it looks at its length. */
+int vs_peer_state(virtsock_fd fd, bool ask, int *code)
+{
+    struct pollfd p = { (int)fd, POLLIN | ENDS, 0 };
+    int           state = 0;
+    int64_t       n;
+    char          b;
+
+    *code = 0;
+    if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR) != 0)
+        return VS_PEER_BROKE;
+    if ((p.revents & POLLHUP) != 0)
+        return VIRTSOCK_PEER_GONE;
+    if ((p.revents & ENDS) != 0 || (ENDS == 0 && (p.revents & POLLIN) != 0 && recv((int)fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) == 0))
+        state = VIRTSOCK_PEER_ENDED;
+    if (!ask || (n = vs_send(fd, "", 0, 0)) >= 0 || vs_would_block((int)-n))
+        return state;
+    *code = n == -EPIPE ? 0 : (int)-n;
+    return *code == 0 ? state | VIRTSOCK_PEER_DEAF : state;
 }
 
 static int number_of(virtsock_fd fd, int option, int *value)

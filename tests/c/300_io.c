@@ -163,6 +163,99 @@ TEST(no_half_close)
     end(s);
 }
 
+/* --- What is seen of the peer ------------------------------------------------------------------------------------------------- */
+
+static int64_t peer_state(const virtsock_stream *s)
+{
+    virtsock_error e = { 0 };
+    int64_t        state;
+
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_PEER_STATE, &state, &e), e);
+    return state;
+}
+
+/* What the peer did has come a moment later. */
+static void await_state(const virtsock_stream *s, int64_t want)
+{
+    for (int64_t until = test_ms() + TEST_PATIENT_MS; peer_state(s) != want; test_nap_ms(1))
+        CHECK(test_ms() < until);
+}
+
+#ifdef _WIN32
+#define TELLS false                     /* calls that fail, alone */
+#else
+#define TELLS true
+#endif
+
+TEST(what_the_peer_has_ended)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b[16];
+
+    test_pair(s, NULL);
+    CHECK(peer_state(s[0]) == 0 && peer_state(s[1]) == 0);
+    CHECK_OK(virtsock_stream_send(s[1], "last", 4, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_shutdown(s[1], VIRTSOCK_SHUT_SEND, &e), e);
+    if (TELLS)
+        await_state(s[0], VIRTSOCK_PEER_ENDED);                 /* and nothing of what came is gone */
+    CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, TEST_PATIENT_MS, &e), e);
+    CHECK(n == 4);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
+    CHECK(peer_state(s[0]) == VIRTSOCK_PEER_ENDED && peer_state(s[1]) == 0);
+    CHECK_OK(virtsock_stream_send(s[0], "more", 4, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[1], b, sizeof b, &n, TEST_PATIENT_MS, &e), e);
+    CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
+    while (virtsock_stream_send(s[0], "x", 1, &n, 1000, &e) == VIRTSOCK_OK)         /* TCP tells whoever sends */
+        test_nap_ms(1);
+    CHECK(peer_state(s[0]) == VIRTSOCK_PEER_GONE);
+    CHECK(virtsock_stream_get(s[1], VIRTSOCK_ITEM_PEER_STATE, &(int64_t){ 0 }, &e) == VIRTSOCK_E_CANCELLED);
+    end(s);
+}
+
+TEST(what_the_peer_takes)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b[16];
+
+    if (!TELLS || test_is_tcp() || strcmp(test_transport(), "unix-seqpacket") == 0)
+        SKIP("nothing tells");
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_shutdown(s[1], VIRTSOCK_SHUT_RECV, &e), e);
+    await_state(s[0], VIRTSOCK_PEER_DEAF);
+    CHECK(peer_state(s[1]) == 0);
+    CHECK_OK(virtsock_stream_send(s[1], "still", 5, &n, -1, &e), e);
+    CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
+    await_state(s[0], VIRTSOCK_PEER_GONE);
+    CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, TEST_PATIENT_MS, &e), e);
+    CHECK(n == 5);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
+    end(s);
+}
+
+/* That it was asked for leaves the break to the receive. */
+TEST(a_break_is_left_to_the_receive)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b[16];
+
+    if (!TELLS || test_is_vsock())
+        SKIP("nobody is told of unread bytes");
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_stream_send(s[0], "unread", 6, &n, -1, &e), e);
+    test_nap_ms(20);
+    CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
+    await_state(s[0], VIRTSOCK_PEER_GONE);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_RESET, e);
+    CHECK(peer_state(s[0]) == VIRTSOCK_PEER_GONE);
+    end(s);
+}
+
 /* proves: D6, D16 */
 TEST(data_then_close)
 {

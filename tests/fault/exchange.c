@@ -281,7 +281,7 @@ SCENARIO(a_descriptor_by_address)
 
 SCENARIO(asking)
 {
-    const virtsock_item items[] = { VIRTSOCK_ITEM_BUFFER_SIZE, VIRTSOCK_ITEM_PEER_UID, VIRTSOCK_ITEM_PEER_PID };
+    const virtsock_item items[] = { VIRTSOCK_ITEM_BUFFER_SIZE, VIRTSOCK_ITEM_PEER_STATE, VIRTSOCK_ITEM_PEER_UID, VIRTSOCK_ITEM_PEER_PID };
     const bool          users = strncmp(talk_text(), "unix", 4) == 0;
     virtsock_address   *a;
     struct talk         t;
@@ -294,7 +294,7 @@ SCENARIO(asking)
     virtsock_address_free(a);
     TRY("address", VIRTSOCK_OK, virtsock_listener_address(t.listener, &a, &e));
     virtsock_address_free(a);
-    for (size_t i = 0; i < (users ? 3 : 1); i++)
+    for (size_t i = 0; i < (users ? 4 : 2); i++)
         TRY("get", VIRTSOCK_OK, virtsock_stream_get(t.server, items[i], &value, &e));
     talk_end(&t);
 }

@@ -119,6 +119,8 @@ static const struct row {
     { "adopt by address", "getpeername", 0, OF(INVALID) | SAME },   /* looked at twice, and needed once */
     { "adopt", "getpeername", 0, OF(INVALID) },
     { "adopt", "ioctl", EPERM, OF(DENIED) },
+    { "get", "poll", 0, SAME },                         /* of the peer's ends nothing is seen then */
+    { "get", "send", 0, SAME },
     { ANY, "getpeername", ENOTCONN, OF(RESET) },
     { ANY, "getpeername", ENOBUFS, OF(NO_RESOURCES) },
     { ANY, "getsockname", ENOBUFS, OF(NO_RESOURCES) },

@@ -107,6 +107,26 @@ test("no_half_close", function()
   equal(a:finish(5), true)
 end)
 
+test("what_the_peer_has_ended", function()
+  local a, b = check.pair { timeout = 5 }
+  local function await_state(state)
+    local ends = virtsock.monotime() + 20
+    repeat assert(virtsock.monotime() < ends) until assert(a:get "peer_state") == state
+  end
+  equal(a:get "peer_state", 0)
+  b:send("last")
+  b:shutdown("send")
+  if not check.windows then await_state(1) end
+  equal(a:receive(4), "last")
+  check.stops("closed", "", a:receive(1))
+  equal(a:get "peer_state", 1)
+  equal(b:get "peer_state", 0)
+  b:close()
+  repeat until not a:send("x")
+  equal(a:get "peer_state", 3)
+  a:close()
+end)
+
 test("lines_of_a_loop", function()
   streams_only()
   local a, b = check.pair { timeout = 5 }

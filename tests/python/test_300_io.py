@@ -152,6 +152,29 @@ def test_no_half_close_and_a_peer_that_stays(whole) -> None:
     assert client.fileno() == -1 and server.recv(1) == b""
 
 
+def await_state(stream: virtsock.Stream, state: int) -> None:
+    """What the peer did has come a moment later."""
+    until = time.monotonic() + 20
+    while stream.info["peer_state"] != state:
+        assert time.monotonic() < until
+
+
+def test_what_the_peer_has_ended(pair) -> None:
+    client, server = pair
+    assert client.info["peer_state"] == server.info["peer_state"] == 0
+    server.send(b"last")
+    server.shutdown(virtsock.SHUT_SEND)
+    await_state(client, virtsock.PEER_ENDED)
+    assert client.recv(10) == b"last" and client.recv(10) == b"" and server.info["peer_state"] == 0
+    client.send(b"more")
+    assert server.recv(10) == b"more"
+    server.close()
+    with pytest.raises(ConnectionResetError):
+        while True:
+            client.send(b"x")
+    assert client.info["peer_state"] == virtsock.PEER_GONE == virtsock.PEER_ENDED | virtsock.PEER_DEAF
+
+
 @stream_only
 def test_recv_exact(pair) -> None:
     client, server = pair

@@ -230,7 +230,10 @@ class Stream(native.StreamBase):
 
     @property
     def info(self) -> dict[str, int]:
-        """What is known of scheme, type, attempts, last_status, last_code, buffer_size (bytes), peer_uid and peer_pid."""
+        """What is known of scheme, type, attempts, last_status, last_code, buffer_size (bytes), peer_uid, peer_pid and peer_state.
+
+        peer_state: of PEER_ENDED (it sends no more; what it has sent can still be received) and PEER_DEAF (it takes no more), PEER_GONE being both.
+        """
         known = {}
         for name, item in _ITEMS.items():
             try:
