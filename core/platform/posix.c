@@ -83,15 +83,21 @@ int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, siz
     return send_slices(fd, slices, count, max, until == VS_FOREVER ? 0 : VS_SEND_NOW);
 }
 
-/* ENOTCONN is what AF_VSOCK answers in place of an end once both sides have shut down; a break is ECONNRESET. */
-static int64_t received(ssize_t n)
+/* ENOTCONN is what AF_VSOCK answers in place of an end once both sides have shut down, and when its way went away under the
+ * connection: then the socket has an error. */
+static int64_t received(virtsock_fd fd, ssize_t n)
 {
-    return n >= 0 ? n : errno == ENOTCONN ? 0 : -(int64_t)errno;
+    int       code = 0;
+    socklen_t size = sizeof code;
+
+    if (n >= 0 || errno != ENOTCONN)
+        return n >= 0 ? n : -(int64_t)errno;
+    return getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &code, &size) != 0 ? -(int64_t)errno : -(int64_t)code;
 }
 
 int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, int64_t until)
 {
-    return received(recv((int)fd, buf, cap, until == VS_FOREVER ? 0 : MSG_DONTWAIT));
+    return received(fd, recv((int)fd, buf, cap, until == VS_FOREVER ? 0 : MSG_DONTWAIT));
 }
 
 int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until)
@@ -105,7 +111,7 @@ int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_
     message.msg_iovlen = 1;
     n = recvmsg((int)fd, &message, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
     *cut = n >= 0 && (message.msg_flags & MSG_TRUNC) != 0;
-    return received(n);
+    return received(fd, n);
 }
 
 /* In the kernel, under its own timer: only there is the room for a whole message waited for. Signals are held back meanwhile, in this

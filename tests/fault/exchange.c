@@ -95,6 +95,36 @@ static virtsock_status close_and_see(virtsock_stream *s, int linger_ms, virtsock
     return status;
 }
 
+/* As AF_VSOCK tells that its driver was taken away: ENOTCONN, and the reason is the socket's error. */
+/* proves: D4 */
+TEST(a_way_that_goes_away)
+{
+    const char     *call = test_is_seqpacket() ? "recvmsg" : "recv";
+    virtsock_error  e = { 0 };
+    struct talk     t;
+    size_t          n = 0;
+    char            b;
+
+    if (!test_is_unix())
+        SKIP("others are not told of unread bytes");
+    for (int i = 0; i < 3; i++) {
+        talk_begin(&t, NULL);
+        if (i != 1)
+            CHECK(virtsock_stream_send(t.client, "x", 1, &n, -1, &e) == VIRTSOCK_OK && n == 1);
+        CHECK(virtsock_stream_close(t.server, 0, &e) == VIRTSOCK_OK);
+        fault_always(call, ENOTCONN);
+        if (i == 2) {
+            fault_always("recv", ENOTCONN);             /* a close discards bytes, of messages, too */
+            CHECK_STATUS(virtsock_stream_close(t.client, 1000, &e), VIRTSOCK_E_RESET, e);
+        } else {
+            CHECK_STATUS(virtsock_stream_recv(t.client, &b, 1, &n, 1000, &e), i == 0 ? VIRTSOCK_E_RESET : VIRTSOCK_E_EOF, e);
+        }
+        CHECK(i == 1 || e.os_code == ECONNRESET);
+        fault_always(NULL, 0);
+        talk_end(&t);
+    }
+}
+
 /* The peer never ends. The second close is OK: a closed stream has nothing left to wait for. */
 SCENARIO(a_close_that_waits_in_vain)
 {
