@@ -171,20 +171,24 @@ static void shorten_linger(struct vs_handle *h, int64_t until)
         ;
 }
 
-bool vs_handle_close(struct vs_handle *h, int64_t linger_until, bool *alone)
+bool vs_handle_close(struct vs_handle *h, int64_t *until, bool *alone)
 {
     uint32_t old;
 
+    *alone = true;
     atomic_fetch_add(&h->word, VS_CLOSER);              /* so that a free waits for us */
-    shorten_linger(h, linger_until);
-    old = atomic_fetch_or(&h->word, VS_CLOSING);
-    *alone = (old & VS_USERS) == 0 || vs_handle_is_foreign(h);
-    if ((old & VS_CLOSING) != 0) {
-        if (vs_handle_is_foreign(h))
+    shorten_linger(h, *until);
+    while (((old = atomic_fetch_or(&h->word, VS_CLOSING | VS_ENDING)) & VS_ENDING) != 0) {
+        if ((old & VS_CLOSED) != 0 || vs_handle_is_foreign(h))
             return (old & VS_CLOSED) == 0;              /* the closer in the word is the parent's */
-        settle(h, VS_CLOSED, VS_CLOSED);
-        return false;
+        for (int n = 0; is_settled(h, VS_CLOSED | VS_ENDING, VS_ENDING); n++)
+            nap(n);
     }
+    if ((old & VS_CLOSING) != 0) {                      /* whoever counts as inside by now sees that, and leaves */
+        *until = atomic_load(&h->linger_until);
+        return true;
+    }
+    *alone = (old & VS_USERS) == 0 || vs_handle_is_foreign(h);
     for (int n = 0; !*alone && !is_settled(h, VS_USERS, 0); n++) {
         if (n == 0 || VS_WAITS_INSIDE)
             wake_all(h, old);
@@ -211,7 +215,7 @@ virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*dra
         if (n > 0)
             continue;
         switch (vs_wait(fd, VIRTSOCK_WANT_RECV, -1, slice, h->interruptible, &code)) {
-        case VS_SIGNALLED:   return vs_because(why, VIRTSOCK_E_INTERRUPTED, "a signal cut the wait for the peer's end short");
+        case VS_SIGNALLED:   return vs_because(why, VIRTSOCK_E_INTERRUPTED, "a signal came while the peer's end was waited for");
         case VS_WAIT_FAILED: return vs_os_cause(why, "close", VIRTSOCK_SCHEME_NONE, code);
         default:             break;
         }
@@ -230,6 +234,11 @@ void vs_handle_closed(struct vs_handle *h)
     if (fd >= 0)
         vs_close(fd);
     atomic_fetch_or_explicit(&h->word, VS_CLOSED, memory_order_release);
+}
+
+void vs_handle_rest(struct vs_handle *h)
+{
+    atomic_fetch_and_explicit(&h->word, ~VS_ENDING, memory_order_release);
 }
 
 void vs_handle_leave_close(struct vs_handle *h)
@@ -254,7 +263,7 @@ virtsock_status vs_handle_detach(struct vs_handle *h, virtsock_fd *fd)
             return VIRTSOCK_E_INVALID;
         if ((word & (VS_USERS | VS_CLOSERS)) != 0)
             return VIRTSOCK_E_IN_USE;
-    } while (!atomic_compare_exchange_weak(&h->word, &word, (word | VS_CLOSING) + VS_CLOSER));
+    } while (!atomic_compare_exchange_weak(&h->word, &word, (word | VS_CLOSING | VS_ENDING) + VS_CLOSER));
     *fd = atomic_exchange(&h->fd, -1);
     vs_handle_closed(h);
     vs_handle_leave_close(h);

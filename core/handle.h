@@ -22,6 +22,7 @@
 #define VS_SHUTS   UINT32_C(0x00080000) /* a connected socket: shutdown() wakes every wait */
 #define VS_BLOCKS  UINT32_C(0x00100000) /* an untimed call may block in the kernel: SHUTS, and signals that would not end it there do not matter */
 #define VS_DRIVEN  UINT32_C(0x00200000) /* a thread drives the connection under way */
+#define VS_ENDING  UINT32_C(0x00400000) /* a closer is at it; CLOSING alone: a signal has sent it away, and the next goes on */
 #define VS_CLOSER  UINT32_C(0x01000000) /* bits 24-31: threads inside a close */
 #define VS_CLOSERS UINT32_C(0xff000000)
 
@@ -72,14 +73,17 @@ virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, 
 /* Makes fd the handle's, with bits for the word (VS_OPEN and more). False: a close came first, and fd stays the caller's. */
 bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint32_t bits);
 
-/* Begins a close. True: this caller is the one that ends it, with vs_handle_closed; nobody is inside any more. False: somebody else did,
- * and is through. *alone: nobody had been inside. In a child of the maker nobody is waited for or woken. */
-bool vs_handle_close(struct vs_handle *h, int64_t linger_until, bool *alone);
-/* Waits for the peer's end while nobody is inside, until the earliest deadline of all closers: TIMEOUT if that is `own`, this closer's, else
- * CANCELLED. drain takes what came, as vs_recv: bytes, 0 at the end, or minus the code. */
+/* Begins a close, or goes on with one that a signal has interrupted: until its deadline, if *until is later. True: this caller
+ * is the one that ends it, with vs_handle_closed or vs_handle_rest; nobody is inside any more. False: somebody else did, and is
+ * through. *alone: nobody had been inside. In a child of the maker nobody is waited for or woken. */
+bool vs_handle_close(struct vs_handle *h, int64_t *until, bool *alone);
+/* Waits for the peer's end while nobody is inside, until the earliest deadline of all closers: TIMEOUT if that is `own`, this
+ * closer's, else CANCELLED; INTERRUPTED. drain takes what came, as vs_recv: bytes, 0 at the end, or minus the code. */
 virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*drain)(void *stream, int64_t until), void *stream,
                                  struct vs_cause *why);
 void vs_handle_closed(struct vs_handle *h);
+/* Leaves the rest of it to the next closer. */
+void vs_handle_rest(struct vs_handle *h);
 /* Leaves vs_handle_close: its last word, in both cases. */
 void vs_handle_leave_close(struct vs_handle *h);
 

@@ -300,11 +300,12 @@ virtsock_fd virtsock_listener_fd(const virtsock_listener *l)
 /* The path goes before the descriptor does: a client never finds a file without a listener behind it. */
 virtsock_status virtsock_listener_close(virtsock_listener *l, virtsock_error *err)
 {
-    bool alone;
+    int64_t until = 0;
+    bool    alone;
 
     if (l == NULL)
         return vs_refuse(err, "close", NULL, VIRTSOCK_E_INVALID, "no listener");
-    if (vs_handle_close(&l->handle, 0, &alone)) {
+    if (vs_handle_close(&l->handle, &until, &alone)) {
         if (l->maker != NULL && l->maker->unlisten != NULL && !vs_handle_is_foreign(&l->handle))
             l->maker->unlisten(&l->bound);
         vs_handle_closed(&l->handle);

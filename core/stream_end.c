@@ -99,12 +99,16 @@ virtsock_status virtsock_stream_close(virtsock_stream *s, int linger_ms, virtsoc
     if (linger_ms < 0)
         linger_ms = s->linger_ms >= 0 ? s->linger_ms : s->family == VS_FAMILY_HYPERV ? LINGER_HYPERV : 0;
     until = vs_deadline(linger_ms);
-    if (vs_handle_close(&s->handle, until, &alone)) {
+    if (vs_handle_close(&s->handle, &until, &alone)) {
         if ((status = linger(s, until, alone, &why)) != VIRTSOCK_OK)
             vs_fail(err, "close", s->about, &why);
-        vs_connecting_free(s->connecting);
-        s->connecting = NULL;
-        vs_handle_closed(&s->handle);
+        if (status == VIRTSOCK_E_INTERRUPTED) {
+            vs_handle_rest(&s->handle);
+        } else {
+            vs_connecting_free(s->connecting);
+            s->connecting = NULL;
+            vs_handle_closed(&s->handle);
+        }
     }
     vs_handle_leave_close(&s->handle);
     return status;

@@ -530,15 +530,31 @@ static int listener_accept(lua_State *L)
     return failed(L, &call, status);
 }
 
+/* As goes_on; what a hook raises ends the close at once. */
+static bool close_goes_on(lua_State *L, struct stream *s, virtsock_status status)
+{
+    if (status != VIRTSOCK_E_INTERRUPTED)
+        return false;
+    lua_pushcfunction(L, nothing);
+    if (lua_pcall(L, 0, 0, 0) == 0)
+        return true;
+    virtsock_stream_close(s->swig.ptr, 0, NULL);
+    return lua_error(L) != 0;
+}
+
 /* What was kept is gone. */
 static int end_stream(lua_State *L, int linger_ms)
 {
-    struct stream *s = stream_at_1(L);
-    struct call    call;
+    struct stream  *s = stream_at_1(L);
+    virtsock_status status;
+    struct call     call;
 
     begin(&call, &s->limits);
     s->at = s->end = 0;
-    return ended(L, &call, virtsock_stream_close(s->swig.ptr, linger_ms, &call.err));
+    do
+        status = virtsock_stream_close(s->swig.ptr, linger_ms, &call.err);
+    while (close_goes_on(L, s, status));
+    return ended(L, &call, status);
 }
 
 static int stream_close(lua_State *L)

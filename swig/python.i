@@ -174,6 +174,7 @@
 %exception virtsock_stream_sendv { result = move_bytes(SENDV, arg1, arg2, arg3, arg4, arg5, arg6); }
 %exception virtsock_connect { result = connect_to(arg1, arg2, arg3, arg4); }
 %exception virtsock_accept { result = accept_one(arg1, arg2, arg3, arg4); }
+%exception virtsock_stream_close { result = close_stream(arg1, arg2, arg3); }
 %exception virtsock_stream_connect {
   struct wait w = wait_begin(arg2);
   do {
@@ -193,7 +194,6 @@
 
 %python_releases(virtsock_resolve)
 %python_releases(virtsock_listen)
-%python_releases(virtsock_stream_close)
 %python_releases(virtsock_stream_shutdown)
 %python_releases(virtsock_listener_close)
 %python_releases(virtsock_service_register)

@@ -361,6 +361,20 @@ static virtsock_status connect_to(virtsock_stream **out, const virtsock_address 
     return status;
 }
 
+/* It keeps its time through signals; a handler that raises ends it, and the connection at once. */
+static virtsock_status close_stream(virtsock_stream *stream, int linger_ms, virtsock_error *err)
+{
+    struct wait w = wait_begin(-1);
+    virtsock_status status;
+
+    do
+        status = virtsock_stream_close(stream, linger_ms, err);
+    while (wait_on(&w, status));
+    if (status == VIRTSOCK_E_INTERRUPTED)
+        virtsock_stream_close(stream, 0, NULL);
+    return status;
+}
+
 /* --- The module ---------------------------------------------------------------------------------------------------- */
 
 static PyObject *set_error_maker(PyObject *module, PyObject *maker)

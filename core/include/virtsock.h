@@ -292,12 +292,14 @@ VIRTSOCK_API virtsock_status virtsock_stream_sendv(virtsock_stream *stream, cons
  * way on which the end of one direction is the end of both; BOTH is that, and allowed. */
 VIRTSOCK_API virtsock_status virtsock_stream_shutdown(virtsock_stream *stream, int how, virtsock_error *err);
 
-/* Ends the conversation; from any thread, any number of times. Every call inside returns CANCELLED within 50 ms; no descriptor number is
- * reused under one. linger_ms 0: at once (abort; the system still delivers what it has accepted, where it can). > 0: finish: half-closes,
- * then discards what comes until the peer's end (OK) or the time has passed (TIMEOUT); a call inside, or a second close with a shorter
- * linger, cuts that short (CANCELLED), as does a signal if INTERRUPTIBLE (INTERRUPTED). -1: the LINGER option. With a call inside, the
- * socket is shut down for every process that has it; with nobody inside it is only closed. The handle is closed on return whatever the
- * status; a second close is OK. */
+/* Ends the conversation; from any thread, any number of times. Every call inside returns CANCELLED within 50 ms; no
+ * descriptor number is reused under one. linger_ms 0: at once (abort; the system still delivers what it has accepted, where it
+ * can). > 0: finish: half-closes (not with half-close=none), then discards what comes until the peer's end (OK) or the time has
+ * passed (TIMEOUT); a call inside, or a second close with a shorter linger, cuts that short (CANCELLED).
+ * -1: the LINGER option. With a call inside, the socket is shut down for every process that has it; with nobody inside it is only
+ * closed. The handle is closed on return whatever the status, but one: INTERRUPTED, by a signal if INTERRUPTIBLE. Then no call
+ * enters any more, and the next close goes on, until the time of the first has passed; with linger 0, or by free, it ends at
+ * once. A close of what is closed is OK. */
 VIRTSOCK_API virtsock_status virtsock_stream_close(virtsock_stream *stream, int linger_ms, virtsock_error *err);
 
 /* Closes with linger 0 what is still open, and releases the handle. Calls may be inside, none may come after. */

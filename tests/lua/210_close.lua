@@ -105,4 +105,17 @@ test("rounds_of_open_and_close", function()
   listener:close()
 end)
 
+-- And closed the stream is. The interpreter takes one Ctrl-C alone: no other test here may have it.
+test("ctrl_c_ends_a_finish", function()
+  if check.windows then check.skip("no process sends another a signal") end
+  local a, b = check.pair { timeout = 10 }
+  local shell = io.popen("sleep 0.2; kill -INT $PPID")
+  local took = check.elapsed(check.raises, "interrupted", a.finish, a, 10)
+  shell:close()
+  assert(took < 5, took)
+  equal(a:getfd(), -1)
+  check.stops("closed", "", b:receive(1))
+  b:close()
+end)
+
 check.run()

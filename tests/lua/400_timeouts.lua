@@ -177,4 +177,28 @@ test("ctrl_c_ends_a_wait", function()
   b:close()
 end)
 
+-- A signal whose handler says nothing to Lua; only LuaJIT can set one without other modules, and takes any C function.
+test("a_signal_cuts_no_close_short", function()
+  local found, ffi = pcall(require, "ffi")
+  if not found or check.windows then check.skip("no handler can be set") end
+  ffi.cdef [[
+    struct timing { long every[2], first[2]; };
+    int setitimer(int which, const struct timing *new, struct timing *old);
+    void (*signal(int number, void (*handler)(int)))(int);
+    int abs(int);
+  ]]
+  local function storm(us)
+    ffi.C.signal(14, ffi.cast("void (*)(int)", ffi.C.abs))
+    ffi.C.setitimer(0, ffi.new("struct timing", { { 0, us }, { 0, us } }), nil)
+  end
+  for _, how in ipairs { "close", "finish" } do
+    local a, b = check.pair { timeout = 10, linger = 0.3 }
+    storm(20000)
+    check.takes(0.3, function() check.stops("timeout", nil, a[how](a, 0.3)) end)
+    storm(0)
+    equal(a:getfd(), -1)
+    b:abort()
+  end
+end)
+
 check.run()

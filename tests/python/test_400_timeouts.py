@@ -161,6 +161,43 @@ def test_a_handler_that_does_not_raise_lets_the_call_go_on(pair, listener) -> No
             assert client.recv(10) == b"late"
 
 
+@pytest.mark.parametrize("how", ["close", "with", "finish"])
+def test_a_signal_cuts_no_close_short(address, how: str) -> None:
+    """Its handler returns, and the peer's last words have the time that was given."""
+    ticks: list[int] = []
+    with virtsock.listen(address(), timeout=20) as listener, handler(signal.SIGALRM, lambda *_: ticks.append(1)):
+        client = virtsock.connect(listener.address, linger=20)
+        server = listener.accept()
+
+        def late() -> None:
+            time.sleep(0.5)
+            server.send(b"last words")
+            server.close()
+
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+        with running(late):
+            if how == "close":
+                client.close()
+            elif how == "finish":
+                client.finish(20)
+            else:
+                with client:
+                    pass
+        assert client.fileno() == -1 and ticks
+        client = virtsock.connect(listener.address, linger=0.3)
+        with listener.accept():
+            ticks.clear()
+            times_out(client.close if how != "finish" else lambda: client.finish(0.3), 0.3)
+            assert ticks and client.fileno() == -1
+
+
+@pytest.mark.parametrize("how", ["close", "finish"])
+def test_a_handler_that_raises_ends_a_close(address, how: str) -> None:
+    with virtsock.listen(address(), timeout=20) as listener, virtsock.connect(listener.address, linger=20) as client, listener.accept():
+        interrupted_within(getattr(client, how), 0.1)
+        assert client.fileno() == -1
+
+
 def test_a_handler_that_outlasts_the_time(pair) -> None:
     client, _ = pair
     client.settimeout(0.1)

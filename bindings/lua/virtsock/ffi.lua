@@ -278,10 +278,21 @@ function Stream:connect()
   return ended(status)
 end
 
+local function close_on(self, linger_ms)
+  local status
+  repeat
+    status = C.virtsock_stream_close(self.handle, linger_ms, err)
+  until not goes_on(status)
+  return status
+end
+
 local function close(self, linger_ms)
   a_stream(self)
   self.at, self.over = 0, 0
-  return ended(C.virtsock_stream_close(self.handle, linger_ms, err))
+  local ok, status = pcall(close_on, self, linger_ms)
+  if ok then return ended(status) end
+  C.virtsock_stream_close(self.handle, 0, nil)          -- what a hook raises ends it at once
+  error(status, 0)
 end
 function Stream:close() return close(self, -1) end
 function Stream:abort() return close(self, 0) end

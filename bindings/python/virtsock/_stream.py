@@ -7,11 +7,9 @@ that other threads are in. A signal handler runs while a call waits, and Ctrl-C 
 
 from __future__ import annotations
 
-import time
-
 from . import native
 from ._address import Address, handle_of
-from ._errors import EndOfStreamError, Error, NotFoundError
+from ._errors import Error, NotFoundError
 from .native import milliseconds
 
 TYPE_CHECKING = False
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _FOREVER = -1  # ms
+_LONGEST = 2**31 - 1  # ms, 24 days
 
 _OPTIONS = {name[7:].lower(): number for name, number in vars(native).items() if name.startswith("OPTION_")}
 _ITEMS = {name[5:].lower(): number for name, number in vars(native).items() if name.startswith("ITEM_")}
@@ -150,25 +149,7 @@ class Stream(native.StreamBase):
         `TimeoutError` if the peer has not ended in so many seconds; the stream is closed all the same.
         """
         ms = milliseconds(timeout)
-        until = time.monotonic() + ms / 1000
-        scrap = bytearray(65536)
-        try:  # not by stream_close, which no signal ends
-            native.stream_shutdown(self._handle, native.SHUT_SEND)
-            while self._drops(scrap, ms):
-                if ms != _FOREVER:
-                    ms = max(1, milliseconds(max(0, until - time.monotonic())))
-        finally:
-            native.stream_close(self._handle, 0)
-
-    def _drops(self, scrap: bytearray, ms: int) -> bool:
-        try:
-            native.stream_recv(self._handle, scrap, ms)
-        except EndOfStreamError:
-            return False
-        except Error as error:
-            if error.code != native.E_MESSAGE_TOO_LONG:
-                raise
-        return True
+        native.stream_close(self._handle, _LONGEST if ms == _FOREVER else max(ms, 1))
 
     def close(self) -> None:
         """Closes; other threads' calls end. Waits if `linger` was given, and on Hyper-V. Doing it again does nothing.
