@@ -8,11 +8,12 @@
 
 #include <stdlib.h>
 
-#define LOOK_AGAIN_MS 100
+#define LOOK_AGAIN_MS 40                /* within the time in which a close ends calls: it leaves them to that (VS_LOOKS) */
 #define SHUTDOWN_MS   5000              /* for the room that its frame needs */
 #define TURN          64                /* words heard in one: a row of them without an end is no data */
 #define SLICES_MAX    256
 #define NO_FRAME      "that is no frame: the peer must have half-close=framed, too"
+#define NO_WORD       "the peer went without saying so"
 
 static const uint32_t words[] = {
     [VS_FRAME_SHUT_RECV] = UINT32_C(0xdeadbeef), [VS_FRAME_SHUT_SEND] = UINT32_C(0xbeefdead), [VS_FRAME_CLOSE] = UINT32_C(0xdeaddead),
@@ -57,6 +58,8 @@ enum vs_frame vs_frame_read(struct vs_frames *in, const unsigned char *data, siz
 #define SAID(frame)  (UINT32_C(1) << (frame))
 #define HEARD(frame) (UINT32_C(256) << (frame))
 #define GONE  (UINT32_C(1) << 30)       /* the socket's end came, or its break */
+#define TOLD  (UINT32_C(1) << 31)       /* and a call has told of it */
+#define IN_ORDER (HEARD(VS_FRAME_SHUT_SEND) | HEARD(VS_FRAME_CLOSE))
 #define NO_MORE_TO_RECV (SAID(VS_FRAME_SHUT_RECV) | HEARD(VS_FRAME_SHUT_SEND) | HEARD(VS_FRAME_CLOSE))
 #define NO_MORE_TO_SEND (SAID(VS_FRAME_SHUT_SEND) | HEARD(VS_FRAME_SHUT_RECV) | HEARD(VS_FRAME_CLOSE))
 
@@ -137,10 +140,8 @@ static virtsock_status recv_turn(virtsock_stream *s, const struct want *w, int64
         return vs_because(why, VIRTSOCK_E_EOF, NULL);
     if (f->bad)
         return vs_because(why, VIRTSOCK_E_PROTOCOL, NO_FRAME);
-    if (n == 0 && f->in.heard + f->in.left > 0)
-        return vs_because(why, VIRTSOCK_E_RESET, "the peer ended in the middle of a frame");
     if (n == 0)
-        return vs_because(why, VIRTSOCK_E_EOF, NULL);
+        return vs_because(why, VIRTSOCK_E_RESET, f->in.heard + f->in.left > 0 ? NO_WORD ", in the middle of a frame" : NO_WORD);
     return n > 0 || vs_would_block((int)-n) ? VIRTSOCK_E_AGAIN : vs_os_cause(why, "recv", s->scheme, (int)-n);
 }
 
@@ -226,7 +227,7 @@ static virtsock_status attend(virtsock_stream *s, struct vs_cause *why)
         atomic_store(&f->saying, false);
     }
     if (n == 0)                         /* a peer of frames never ends one direction alone otherwise */
-        return vs_because(why, VIRTSOCK_E_RESET, "the peer has ended");
+        return vs_because(why, VIRTSOCK_E_RESET, is(f, IN_ORDER) ? "the peer has gone" : NO_WORD);
     return n > 0 || vs_would_block((int)-n) ? VIRTSOCK_OK : vs_os_cause(why, "recv", s->scheme, (int)-n);
 }
 
@@ -275,10 +276,18 @@ static virtsock_status take_turns(virtsock_stream *s, const struct want *w, bool
     }
 }
 
+/* A break is told of once. */
+static virtsock_status telling(struct vs_framed *f, virtsock_status status)
+{
+    if (status == VIRTSOCK_E_RESET && is(f, GONE))
+        atomic_fetch_or(&f->state, TOLD);
+    return status;
+}
+
 virtsock_status vs_framed_send(virtsock_stream *s, const virtsock_slice *slices, size_t count, size_t size, int64_t deadline, size_t *done,
                                struct vs_cause *why)
 {
-    return take_turns(s, &(struct want){ VS_FRAME_DATA, slices, count, size, done }, true, deadline, why);
+    return telling(s->framed, take_turns(s, &(struct want){ VS_FRAME_DATA, slices, count, size, done }, true, deadline, why));
 }
 
 virtsock_status vs_framed_recv(virtsock_stream *s, void *buf, size_t cap, int64_t deadline, size_t *done, struct vs_cause *why)
@@ -289,7 +298,7 @@ virtsock_status vs_framed_recv(virtsock_stream *s, void *buf, size_t cap, int64_
 
     if (status == VIRTSOCK_E_EOF)
         attend(s, &ignored);
-    return status;
+    return telling(s->framed, status);
 }
 
 int vs_framed_peer(virtsock_stream *s)
@@ -325,7 +334,7 @@ virtsock_status vs_framed_shutdown(virtsock_stream *s, int how, struct vs_cause 
 }
 
 /* A step of the end, for vs_handle_linger: what comes is discarded. Whoever said ShutdownRead (OCaml's and Go's, too) hears no Close before it
- * says its own, so that is not waited for. A peer that breaks off after its Close, or when it could have heard ours, has ended. */
+ * says its own, so that is not waited for. A peer that breaks off after its Close has ended, and a break that was told of is over. */
 static int64_t drain(void *stream, int64_t until)
 {
     virtsock_stream  *s = stream;
@@ -340,7 +349,7 @@ static int64_t drain(void *stream, int64_t until)
     if (f->bad || (ended && said != VIRTSOCK_E_AGAIN) || (told && is(f, HEARD(VS_FRAME_SHUT_RECV))))
         return 0;
     n = hear(s, scrap, sizeof scrap, until, &none);
-    return (told || ended) && n < 0 && vs_os_cause(&why, "close", s->scheme, (int)-n) == VIRTSOCK_E_RESET ? 0 : n;
+    return is(f, HEARD(VS_FRAME_CLOSE) | TOLD) && n < 0 && vs_os_cause(&why, "close", s->scheme, (int)-n) == VIRTSOCK_E_RESET ? 0 : n;
 }
 
 virtsock_status vs_framed_end(virtsock_stream *s, int64_t until, struct vs_cause *why)
@@ -356,5 +365,7 @@ virtsock_status vs_framed_end(virtsock_stream *s, int64_t until, struct vs_cause
     if (f->owed > 0)
         return vs_because(why, VIRTSOCK_E_RESET, "a send has left its frame unfinished, so the peer cannot be told of the end");
     status = vs_handle_linger(&s->handle, until, drain, s, why);
-    return status == VIRTSOCK_OK && f->bad ? vs_because(why, VIRTSOCK_E_PROTOCOL, NO_FRAME) : status;
+    if (status == VIRTSOCK_OK && f->bad)
+        return vs_because(why, VIRTSOCK_E_PROTOCOL, NO_FRAME);
+    return status == VIRTSOCK_OK && is(f, GONE) && !is(f, IN_ORDER | TOLD) ? vs_because(why, VIRTSOCK_E_RESET, NO_WORD) : status;
 }

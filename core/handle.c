@@ -151,12 +151,12 @@ static void settle(struct vs_handle *h, uint32_t mask, uint32_t value)
         nap(n);
 }
 
-/* Whoever is inside gets out. word: as it was when the mark was set. */
-static void wake_all(struct vs_handle *h, uint32_t word)
+/* Whoever is inside gets out. word: as it was when the mark was set; until: of the close, which may need the socket whole. */
+static void wake_all(struct vs_handle *h, uint32_t word, int64_t until)
 {
     uint64_t wake;
 
-    if ((word & VS_SHUTS) != 0 || VS_WAITS_INSIDE)
+    if (VS_WAITS_INSIDE || ((word & VS_SHUTS) != 0 && ((word & VS_LOOKS) == 0 || until == 0)))
         vs_cancel(vs_handle_fd(h));
     if ((word & VS_SHUTS) == 0 && (wake = atomic_load(&h->wake)) != 0 && is_ours(wake))
         vs_wake_fire(wake_number(wake));
@@ -191,7 +191,7 @@ bool vs_handle_close(struct vs_handle *h, int64_t *until, bool *alone)
     *alone = (old & VS_USERS) == 0 || vs_handle_is_foreign(h);
     for (int n = 0; !*alone && !is_settled(h, VS_USERS, 0); n++) {
         if (n == 0 || VS_WAITS_INSIDE)
-            wake_all(h, old);
+            wake_all(h, old, *until);
         nap(n);
     }
     return true;

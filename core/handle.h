@@ -23,6 +23,7 @@
 #define VS_BLOCKS  UINT32_C(0x00100000) /* an untimed call may block in the kernel: SHUTS, and signals that would not end it there do not matter */
 #define VS_DRIVEN  UINT32_C(0x00200000) /* a thread drives the connection under way */
 #define VS_ENDING  UINT32_C(0x00400000) /* a closer is at it; CLOSING alone: a signal has sent it away, and the next goes on */
+#define VS_LOOKS   UINT32_C(0x00800000) /* calls look at the mark by themselves, soon enough for a close that lingers */
 #define VS_CLOSER  UINT32_C(0x01000000) /* bits 24-31: threads inside a close */
 #define VS_CLOSERS UINT32_C(0xff000000)
 

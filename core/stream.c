@@ -41,7 +41,7 @@ bool vs_stream_open(virtsock_stream *s, virtsock_fd fd, enum vs_family family, i
         s->type = type;
     }
     s->whole = family == VS_FAMILY_VSOCK && type == VIRTSOCK_TYPE_SEQPACKET;
-    return vs_handle_publish(&s->handle, fd, VS_OPEN | VS_SHUTS | (s->blocks ? VS_BLOCKS : 0));
+    return vs_handle_publish(&s->handle, fd, VS_OPEN | VS_SHUTS | (s->blocks ? VS_BLOCKS : 0) | (s->framed != NULL ? VS_LOOKS : 0));
 }
 
 virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, const virtsock_options *options, virtsock_error *err)

@@ -61,7 +61,8 @@ virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_e
     return status;
 }
 
-#define LINGER_HYPERV 1000              /* ms: the system throws away what is on its way when a socket closes */
+/* Hyper-V throws away what is on its way when a socket closes; a framed stream's end is its frame, and the answer. */
+#define LINGER_MS 1000
 
 static int64_t drain(void *stream, int64_t until)
 {
@@ -76,7 +77,7 @@ static virtsock_status linger(virtsock_stream *s, int64_t until, bool alone, str
 {
     if (vs_handle_fd(&s->handle) < 0)
         return VIRTSOCK_OK;
-    if (s->framed != NULL && alone)
+    if (s->framed != NULL)
         return vs_framed_end(s, until, why);
     if (until == 0)
         return VIRTSOCK_OK;
@@ -97,7 +98,7 @@ virtsock_status virtsock_stream_close(virtsock_stream *s, int linger_ms, virtsoc
     if (s == NULL)
         return no_stream("close", err);
     if (linger_ms < 0)
-        linger_ms = s->linger_ms >= 0 ? s->linger_ms : s->family == VS_FAMILY_HYPERV ? LINGER_HYPERV : 0;
+        linger_ms = s->linger_ms >= 0 ? s->linger_ms : s->framed != NULL || s->family == VS_FAMILY_HYPERV ? LINGER_MS : 0;
     until = vs_deadline(linger_ms);
     if (vs_handle_close(&s->handle, &until, &alone)) {
         if ((status = linger(s, until, alone, &why)) != VIRTSOCK_OK)

@@ -124,10 +124,15 @@ static PyObject *timed_enter(PyObject *self, PyObject *none)
     return self;
 }
 
+/* Where the block has raised, how the close failed is no news. */
 static PyObject *timed_exit(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    (void)args, (void)count;
-    return call(self, "close");
+    PyObject *result = call(self, "close");
+
+    if (result != NULL || count == 0 || args[0] == Py_None || !PyErr_ExceptionMatches(PyExc_OSError))
+        return result;
+    PyErr_Clear();
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef timed_methods[] = {

@@ -68,6 +68,7 @@ def ends(request, kind, tmp_path):
         stream.settimeout(20)
         sock.settimeout(20)
         yield stream, kind(sock)
+        stream.abort()
 
 
 def read_all(peer):
@@ -171,6 +172,47 @@ def test_every_order_of_both(ends, ours, theirs):
         we(stream, ours)
 
 
+ENDS = {
+    "close": lambda stream: stream.close(),
+    "with": lambda stream: stream.__exit__(None, None, None),
+    "finish": lambda stream: stream.finish(20),
+    "linger": close,
+}
+IN_ORDER = [order for order in ORDERS if "read" not in order]
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs", "both"])
+@pytest.mark.parametrize("theirs", IN_ORDER, ids=["theirs", "theirs-write"])
+@pytest.mark.parametrize("ours", IN_ORDER, ids=["ours", "ours-write"])
+@pytest.mark.parametrize("how", ENDS)
+def test_no_pipe_is_broken(ends, kind, how, ours, theirs, first):
+    """In every order of ends without a ShutdownRead: each says Close and has the other's, and all that was sent has come."""
+    stream, peer = ends
+    if kind is Go:
+        pytest.skip("it reads four bytes, whatever they are, and hangs up")
+    stream.sendall(b"answer")
+    peer.write(b"more")
+    assert peer.read() == b"answer" and stream.recv_exact(4) == b"more"
+
+    def end_here():
+        if first == "theirs":
+            assert stream.recv(1) == b""
+        for _ in ours:
+            stream.shutdown(virtsock.SHUT_SEND)
+        ENDS[how](stream)
+
+    def end_there():
+        if first == "ours":
+            assert peer.read() == b""
+        for _ in theirs:
+            peer.shutdown_write()
+        peer.close()
+
+    with thread(end_there):
+        end_here()
+    assert peer.broken == 0 and CLOSE in peer.heard
+
+
 def test_words_are_what_the_peer_knows(ends):
     stream, peer = ends
     stream.shutdown(virtsock.SHUT_SEND)
@@ -196,5 +238,6 @@ def test_the_command(kind, tmp_path):
             assert read_all(peer) == b"question"
             peer.write(b"answer")
             peer.shutdown_write()
-            assert cat.stdout.read() == b"answer" and cat.wait(20) == 0
-            sock.close()
+            with thread(peer.close):
+                assert cat.stdout.read() == b"answer" and cat.wait(20) == 0
+            assert peer.broken == 0

@@ -247,7 +247,8 @@ function Stream:shutdown(how) end
 ---@return string? advice
 function Stream:finish(seconds) end
 
---- Ends the conversation, any number of times. Waits as the option `linger` says, which is not at all but on Hyper-V.
+--- Ends the conversation, any number of times. Waits as the option `linger` says, which is a second on framed streams and
+--- on Hyper-V, else not at all.
 ---@return true? done
 ---@return string? word
 ---@return nil

@@ -126,7 +126,8 @@ enum {
                                                    sockets until then; -1 for ever; 0 (default) one attempt */
     VIRTSOCK_OPTION_BACKOFF_FIRST = 3,          /* ms between the first attempts, doubled each time; default 10 */
     VIRTSOCK_OPTION_BACKOFF_MAX   = 4,          /* ms; default 1000. Each pause is shortened at random by up to half */
-    VIRTSOCK_OPTION_LINGER        = 5,          /* ms that close waits for the peer's end; default 1000 on Hyper-V, else 0 */
+    VIRTSOCK_OPTION_LINGER        = 5,          /* ms that close waits for the peer's end; default 1000 framed and on
+                                                   Hyper-V, else 0 */
     VIRTSOCK_OPTION_BACKLOG       = 6,          /* connections that wait to be accepted; default 128, at least 1 */
     VIRTSOCK_OPTION_BUFFER_MIN    = 7,          /* bytes; vsock only */
     VIRTSOCK_OPTION_BUFFER_SIZE   = 8,          /* bytes; vsock: MIN and MAX are widened to it where they are unset */
@@ -266,7 +267,8 @@ VIRTSOCK_API void virtsock_stream_wants(const virtsock_stream *stream, virtsock_
 
 /* A stream whose address says half-close=framed tells ends by frames between the data (docs/address.md), to a peer that has them, too. It
  * has no descriptor to give. A send moves 4096 bytes at most; a peer that has no frames is PROTOCOL at a receive. A send that ended in the
- * middle of its frame leaves that to the next: until it is filled no end can be told (shutdown TIMEOUT, finish RESET). */
+ * middle of its frame leaves that to the next: until it is filled no end can be told (shutdown TIMEOUT, finish RESET). A close that lingers,
+ * as it does by default, says so to the peer and waits for its answer; a peer that went without a word is RESET, here and there. */
 
 /* Some bytes, at least one. *done: how many. Size 0 does nothing. Statuses of all five: EOF (receiving), RESET, TIMEOUT, AGAIN, CANCELLED,
  * INTERRUPTED, MESSAGE_TOO_LONG, NO_RESOURCES, PROTOCOL (framed), SYSTEM; INVALID: not connected. On a seqpacket stream one call is one
@@ -295,7 +297,7 @@ VIRTSOCK_API virtsock_status virtsock_stream_shutdown(virtsock_stream *stream, i
 /* Ends the conversation; from any thread, any number of times. Every call inside returns CANCELLED within 50 ms; no
  * descriptor number is reused under one. linger_ms 0: at once (abort; the system still delivers what it has accepted, where it
  * can). > 0: finish: half-closes (not with half-close=none), then discards what comes until the peer's end (OK) or the time has
- * passed (TIMEOUT); a call inside, or a second close with a shorter linger, cuts that short (CANCELLED).
+ * passed (TIMEOUT); a call inside (but on a framed stream), or a second close with a shorter linger, cuts that short (CANCELLED).
  * -1: the LINGER option. With a call inside, the socket is shut down for every process that has it; with nobody inside it is only
  * closed. The handle is closed on return whatever the status, but one: INTERRUPTED, by a signal if INTERRUPTIBLE. Then no call
  * enters any more, and the next close goes on, until the time of the first has passed; with linger 0, or by free, it ends at

@@ -108,7 +108,7 @@ static void put_hex(virtsock_stream *s, const char *hex, bool drips)
 
 static void expect_hex(virtsock_stream *s, const char *hex)
 {
-    unsigned char  want[500], got[500];
+    unsigned char  want[5000], got[5000];
     virtsock_error e = { 0 };
     size_t         n = from_hex(want, hex), more;
 
@@ -159,6 +159,13 @@ static void talk_send(virtsock_stream *s, const char *how)
         put(s, how + 1, strlen(how + 1));
         return;
     }
+    if (how[0] == '{') {
+        char data[5000];
+
+        memset(data, 'x', sizeof data);
+        put(s, data, (size_t)atoi(how + 1));
+        return;
+    }
     CHECK_STATUS(virtsock_stream_send(s, "x", 1, &n, TEST_PATIENT_MS, &e), status_of(how + 1), e);
     CHECK(n == 0);
 }
@@ -168,6 +175,17 @@ static void talk_close(virtsock_stream *s, virtsock_status want)
     virtsock_error e = { 0 };
 
     CHECK_STATUS(virtsock_stream_close(s, want == VIRTSOCK_E_TIMEOUT ? 100 : TEST_PATIENT_MS, &e), want, e);
+}
+
+static void talk_peer(const virtsock_stream *s, const char *what)
+{
+    static const char *const states[] = { "here", "ended", "deaf", "gone" };
+    virtsock_error e = { 0 };
+    int64_t        state;
+
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_PEER_STATE, &state, &e), e);
+    CHECK(state >= 0 && state <= VIRTSOCK_PEER_GONE);
+    CHECK_TEXT(states[state], what);
 }
 
 static void hang_up(virtsock_stream *peer)
@@ -194,6 +212,10 @@ static void talk_step(virtsock_stream *s, virtsock_stream *peer, const char *ste
         CHECK_OK(virtsock_stream_shutdown(s, step[5] == 'r' ? VIRTSOCK_SHUT_RECV : step[5] == 's' ? VIRTSOCK_SHUT_SEND : VIRTSOCK_SHUT_BOTH, &e), e);
     else if (strncmp(step, "close!", 6) == 0)
         talk_close(s, status_of(step + 6));
+    else if (strncmp(step, "end!", 4) == 0)
+        CHECK_STATUS(virtsock_stream_close(s, -1, &e), status_of(step + 4), e);
+    else if (strncmp(step, "peer:", 5) == 0)
+        talk_peer(s, step + 5);
     else if (strcmp(step, "abort") == 0)
         CHECK_OK(virtsock_stream_close(s, 0, &e), e);
     else if (strcmp(step, "hangup") == 0)
@@ -366,6 +388,47 @@ TEST(close_waits_for_the_peer_s)
     put(s[0], "hello", 5);
     CHECK_OK(virtsock_stream_close(s[0], TEST_PATIENT_MS, &e), e);
     CHECK(test_ms() - start >= 200);
+    pthread_join(t, NULL);
+    free_pair(s);
+}
+
+static void *receive_for_ever(void *v)
+{
+    size_t n;
+    char   b[16];
+
+    return (void *)(intptr_t)virtsock_stream_recv(v, b, sizeof b, &n, -1, NULL);
+}
+
+static void *answer_at_once(void *v)
+{
+    unsigned char word[4];
+
+    get(v, word, 4);
+    CHECK(memcmp(word, "\xad\xde\xad\xde", 4) == 0);
+    put_hex(v, "addeadde", false);
+    return NULL;
+}
+
+/* That call ends as at any close, and the end is told all the same. */
+TEST(a_close_with_a_call_inside_is_in_order)
+{
+    virtsock_stream  *s[2];
+    virtsock_error    e = { 0 };
+    struct test_call  inside;
+    struct test_watch closing;
+    pthread_t         t;
+
+    STREAMS();
+    half_framed_pair(s, false, NULL);
+    test_call_begin(&inside, receive_for_ever, s[0]);
+    test_call_waits(&inside);
+    CHECK(pthread_create(&t, NULL, answer_at_once, s[1]) == 0);
+    closing = test_watch_begin();
+    CHECK_OK(virtsock_stream_close(s[0], -1, &e), e);
+    test_watch_end(&closing);
+    CHECK((intptr_t)test_call_end(&inside) == VIRTSOCK_E_CANCELLED);
+    CHECK(test_wake_us(&inside, 1, &closing) < (50 + test_late_ms()) * 1000);
     pthread_join(t, NULL);
     free_pair(s);
 }
@@ -657,14 +720,6 @@ TEST(a_row_of_empty_frames_takes_turns)
 }
 
 /* --- Threads ---------------------------------------------------------------------------------------------------------------------------- */
-
-static void *receive_for_ever(void *v)
-{
-    size_t n;
-    char   b[16];
-
-    return (void *)(intptr_t)virtsock_stream_recv(v, b, sizeof b, &n, -1, NULL);
-}
 
 TEST(a_shutdown_ends_a_recv_of_another_thread)
 {

@@ -9,13 +9,18 @@
 
 static size_t from_hex(unsigned char *out, const char *hex)
 {
-    size_t   n = strlen(hex) / 2;
-    unsigned byte = 0;
+    size_t n = 0;
 
-    CHECK(strlen(hex) % 2 == 0);
-    for (size_t i = 0; i < n; i++) {
-        CHECK(sscanf(hex + 2 * i, "%2x", &byte) == 1);
-        out[i] = (unsigned char)byte;
+    while (*hex != '\0') {
+        unsigned byte = 0, times = 1;
+        int      used = 0;
+
+        CHECK(sscanf(hex, "%2x%n", &byte, &used) == 1 && used == 2);
+        hex += used;
+        if (sscanf(hex, "{%u}%n", &times, &used) == 1)
+            hex += used;
+        memset(out + n, (int)byte, times);
+        n += times;
     }
     return n;
 }

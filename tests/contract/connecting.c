@@ -190,7 +190,7 @@ static void pass_over_probe(virtsock_listener *l)
     char             b;
 
     CHECK_OK(virtsock_accept(&s, l, patient_ms(), &e), e);
-    CHECK_STATUS(virtsock_stream_recv(s, &b, 1, &n, patient_ms(), &e), VIRTSOCK_E_EOF, e);
+    CHECK_STATUS(virtsock_stream_recv(s, &b, 1, &n, patient_ms(), &e), unsaid_end(), e);
     virtsock_stream_free(s);
 }
 

@@ -116,7 +116,7 @@ void data_then_close(void)
         in = (struct flow){ .s = s[1 - i % 2] };
         start(&in.thread, flow_in, &in);
         flow_out(&out);
-        CHECK_OK(virtsock_stream_close(out.s, 0, &e), e);
+        CHECK_OK(virtsock_stream_close(out.s, under_test.framed ? patient_ms() : 0, &e), e);
         end(in.thread);
         check_flow(&out, &in);
         free_pair(s);

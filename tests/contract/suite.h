@@ -70,6 +70,12 @@ struct under_test {
 };
 extern struct under_test under_test;
 
+/* How the peer sees an end that it was not told of: frames tell. */
+static inline virtsock_status unsaid_end(void)
+{
+    return under_test.framed ? VIRTSOCK_E_RESET : VIRTSOCK_E_EOF;
+}
+
 /* False, with words on standard error: no address that can be tested. */
 bool transport_open(const char *text);
 

@@ -141,7 +141,7 @@ static const struct row {
     { "send", "sendmsg", ENOBUFS, OF(NO_RESOURCES) },
     { "send framed", "recv", ENOTCONN, OF(RESET) },     /* it looks at what the peer says: the end */
     { "recv framed end", "recv", 0, OF(RESET) | OF(NO_RESOURCES) | SAME },      /* before it is heard, or after */
-    { "recv framed", "recv", ENOTCONN, OF(EOF) | OF(RESET) },   /* the end: after a frame, or in the middle of one */
+    { "recv framed", "recv", ENOTCONN, OF(RESET) },     /* the end without a word */
     { "recv framed", "sendmsg", 0, SAME },              /* the answer to a Close is kept */
     { "shutdown framed", "recv", ENOMEM, OF(NO_RESOURCES) },
     { "shutdown framed", "sendmsg", ENOBUFS, OF(NO_RESOURCES) },
@@ -149,7 +149,8 @@ static const struct row {
     { "shutdown framed", "poll", EINVAL, OF(SYSTEM) },
     { "shutdown framed", ANY, 0, SAME },                /* nobody is there to hear of it */
     { "close framed", "sendmsg", 0, SAME },
-    { "close framed", "recv", ECONNRESET, OF(RESET) | FINE },   /* nor then, once Close was said */
+    { "close framed", "recv", ENOTCONN, OF(RESET) | FINE },     /* once the peer has said Close */
+    { "close framed", "recv", ECONNRESET, OF(RESET) | FINE },
     { "close framed", "recv", ETIMEDOUT, OF(RESET) | FINE },
     { ANY, "recv", EAGAIN, SAME },
     { ANY, "recv", ECONNRESET, OF(RESET) },

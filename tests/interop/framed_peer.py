@@ -21,6 +21,7 @@ class Peer:
         self.sock = sock
         self.read_closed = self.write_closed = self.closed = False
         self.heard = []  # words, in their order
+        self.broken = 0  # pipes: where the other hung up early
 
     def exactly(self, size):
         """None at the end, wherever it is, and however it came."""
@@ -32,6 +33,7 @@ class Peer:
                     return None
                 data += more
         except (ConnectionResetError, BrokenPipeError):
+            self.broken += 1
             return None
         return data
 
@@ -84,6 +86,7 @@ class Peer:
         try:
             self.sock.sendall(CLOSE)
         except (ConnectionResetError, BrokenPipeError):
+            self.broken += 1
             return False
         return True
 

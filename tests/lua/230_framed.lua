@@ -80,17 +80,25 @@ local function step(stream, peer, what)
   if what:sub(1, 1) == "<" then
     assert(peer:send(from_hex(what:sub(2))))
   elseif what:sub(1, 1) == ">" then
-    equal(peer:receive((#what - 1) / 2), from_hex(what:sub(2)))
+    local want = from_hex((what:sub(2):gsub("(%x%x){(%d+)}", function(byte, times) return byte:rep(times) end)))
+    equal(peer:receive(#want), want)
   elseif verb == "recv" then
     hear(stream, rest)
   elseif verb == "send" and rest:sub(1, 1) == ":" then
     assert(stream:send(rest:sub(2)))
+  elseif verb == "send" and rest:sub(1, 1) == "{" then
+    assert(stream:send(("x"):rep(tonumber(rest:sub(2, -2)))))
   elseif verb == "send" then
     fails(rest:sub(2), stream:send("x"))
   elseif verb == "shut" then
     assert(stream:shutdown(ways[rest:sub(2)]))
   elseif what:sub(1, 6) == "close!" then
     close(stream, what:sub(7))
+  elseif what:sub(1, 4) == "end!" then
+    if rest == "ok" then return assert(stream:close()) end
+    fails(what:sub(5), stream:close())
+  elseif what:sub(1, 5) == "peer:" then
+    equal(({ [0] = "here", "ended", "deaf", "gone" })[assert(stream:get "peer_state")], what:sub(6))
   elseif what == "abort" or what == "hangup" then
     assert((what == "abort" and stream or peer):abort())
   else
@@ -129,9 +137,10 @@ test("half_close", function()
   equal(b:receive("*l"), "one")
   equal(b:receive("*a"), "two\n")
   assert(b:send(("x"):rep(10000)))
-  b:close()
+  b:shutdown("send")
   equal(#a:receive("*a"), 10000)
-  a:close()
+  a:abort()
+  b:abort()
 end)
 
 test("it_has_no_descriptor", function()
@@ -142,7 +151,8 @@ test("it_has_no_descriptor", function()
   equal(a:peer().half_close, "framed")
   assert(a:send("whole"))
   equal(b:receive(5), "whole")
-  a:close()
+  a:abort()
+  fails("reset", b:receive(1))
   b:close()
 end)
 

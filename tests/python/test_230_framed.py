@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ def half(request, address) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
     with virtsock.listen(ends[0], timeout=5) as listener, virtsock.connect(ends[1], timeout=5) as client, listener.accept() as server:
         server.settimeout(5)
         yield (server, client) if request.param == "accepted" else (client, server)
+        client.abort()
+        server.abort()
 
 
 @pytest.fixture
@@ -67,23 +70,28 @@ def check_step(stream: virtsock.Stream, peer: virtsock.Stream, step: str) -> Non
     if step[0] == "<":
         peer.sendall(bytes.fromhex(step[1:]))
     elif step[0] == ">":
-        want = bytes.fromhex(step[1:])
+        want = bytes.fromhex(re.sub(r"(..){(\d+)}", lambda repeat: repeat[1] * int(repeat[2]), step[1:]))
         assert peer.recv_exact(len(want)) == want
     elif verb == "recv":
         check_recv(stream, rest)
     elif verb == "send" and rest[0] == ":":
         stream.sendall(rest[1:].encode())
+    elif verb == "send" and rest[0] == "{":
+        stream.sendall(b"x" * int(rest[1:-1]))
     elif verb == "send":
         fails(lambda: stream.send(b"x"), rest[1:])
     elif verb == "shut":
         stream.shutdown(HOW[rest[1:]])
-    elif step.startswith("close!"):
-        status = step.partition("!")[2]
+    elif step.startswith(("close!", "end!")):
+        what, _, status = step.partition("!")
         linger_ms = 100 if status == "timeout" else 20000
+        close = stream.close if what == "end" else lambda: virtsock.native.stream_close(stream._handle, linger_ms)
         if status == "ok":
-            virtsock.native.stream_close(stream._handle, linger_ms)
+            close()
         else:
-            fails(lambda: virtsock.native.stream_close(stream._handle, linger_ms), status)
+            fails(close, status)
+    elif step.startswith("peer:"):
+        assert ("here", "ended", "deaf", "gone")[stream.info["peer_state"]] == step[5:]
     elif step in ("abort", "hangup"):
         (stream if step == "abort" else peer).abort()
     else:
@@ -107,6 +115,8 @@ def pair(address) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
     with listening as listener, virtsock.connect(listener.address, timeout=5) as client, listener.accept() as server:
         server.settimeout(5)
         yield client, server
+        client.abort()
+        server.abort()
 
 
 def test_half_close_and_files(pair) -> None:
@@ -132,15 +142,16 @@ def test_it_has_no_descriptor(pair) -> None:
         assert stream.fileno() == -1 and "closed" not in repr(stream)
         fails(stream.detach, "unsupported")
         fails(stream.to_socket, "unsupported")
-    pair[0].close()
+    pair[0].abort()
     assert "closed" in repr(pair[0])
-    assert pair[1].recv(1) == b""
+    fails(lambda: pair[1].recv(1), "reset")
 
 
 def test_addresses_say_framed(address) -> None:
     where = framed(address())
     with virtsock.listen(where, timeout=5) as listener, virtsock.connect(where) as client:
         assert listener.address == where == client.peer and where.half_close == "framed"
+        client.abort()
     with fails_with(Status.INVALID, "exclude"):
         virtsock.connect("unix:///nowhere?type=seqpacket&half-close=framed")
 
@@ -170,9 +181,47 @@ def test_close_ends_calls(half) -> None:
         with running(lambda: ended(lambda: stream.shutdown(virtsock.SHUT_SEND), "cancelled")):
             time.sleep(0.1)
             closing = Watch()
-            stream.close()
+            with contextlib.suppress(virtsock.Error):           # the peer reads nothing, not that either
+                stream.close()
             closing.end()
     assert len(ends) == 2 and wake(closing, *ends) < 0.1 * SLOW
+
+
+def test_a_close_with_a_call_inside_is_in_order(pair) -> None:
+    client, server = pair
+    client.settimeout(None)
+    with running(lambda: fails(lambda: client.recv(1), "cancelled")):
+        time.sleep(0.1)
+        with running(client.close):
+            assert server.recv(1) == b""
+
+
+@pytest.mark.parametrize("how", ["close", "with", "finish"])
+def test_every_ordinary_end_says_close(pair, how) -> None:
+    """And waits for the answer: a slow peer gets all of it."""
+    client, server = pair
+    client.sendall(bytes(50000))
+
+    def end() -> None:
+        if how == "with":
+            with client:
+                pass
+        elif how == "close":
+            client.close()
+        else:
+            client.finish()
+
+    with running(end) as thread:
+        time.sleep(0.2)
+        assert thread.is_alive()
+        assert server.recv_exact(50000) == bytes(50000) and server.recv(1) == b""
+        server.close()
+
+
+def test_what_a_block_raises_is_not_hidden(half) -> None:
+    """By a close whose peer does not answer."""
+    with pytest.raises(ZeroDivisionError), half[0]:
+        raise ZeroDivisionError
 
 
 def test_threads(pair) -> None:

@@ -703,7 +703,7 @@ def test_closed_while_it_pauses(world, monkeypatch) -> None:
         world.reports.clear()
         await server.wait_closed()
         await asyncio.sleep(0.3)
-        client.close()
+        client.abort()
 
     with few_descriptors():
         world.run(main)

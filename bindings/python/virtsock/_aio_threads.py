@@ -35,6 +35,7 @@ class Transport(asyncio.Transport):
     def __init__(self, loop: asyncio.AbstractEventLoop, stream: Stream, protocol: asyncio.Protocol) -> None:
         super().__init__({"peername": stream.peer, "sockname": stream.local})
         self._loop, self._stream, self._protocol = loop, stream, protocol
+        self._frames = stream.fileno() < 0
         self._turns = threading.Semaphore(0)  # reads that are due
         self._turn_owed = self._reading_paused = self._writing_paused = False
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()  # b"" ends the direction, None the thread
@@ -78,7 +79,11 @@ class Transport(asyncio.Transport):
         except Error as error:
             self._tell(self._fail, error)
         with contextlib.suppress(Error):
-            self._stream.shutdown(SHUT_SEND)
+            if self._frames:  # an end of their own, with a call inside as well
+                self._stream.close()
+            else:
+                self._stream.shutdown(SHUT_SEND)
+        if not self._frames:
             self._reader.join(_LINGER)
         self._stream.abort()
         self._reader.join()

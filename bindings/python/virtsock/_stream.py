@@ -152,7 +152,9 @@ class Stream(native.StreamBase):
         native.stream_close(self._handle, _LONGEST if ms == _FOREVER else max(ms, 1))
 
     def close(self) -> None:
-        """Closes; other threads' calls end. Waits if `linger` was given, and on Hyper-V. Doing it again does nothing.
+        """Closes; other threads' calls end. Doing it again does nothing.
+
+        Waits for the peer's end if `linger` was given, and up to a second if framed and on Hyper-V: `TimeoutError`, but closed it is.
 
         As for a socket, a file from `makefile` that is open keeps the stream open: it is closed with the last of them.
         """
