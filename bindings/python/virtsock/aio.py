@@ -66,8 +66,9 @@ async def open_connection(
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit, loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        transport: Any = Transport(loop, stream, protocol)
-        return reader, asyncio.StreamWriter(_Whole(transport) if where.half_close == "none" else transport, protocol, reader, loop)
+        transport = Transport(loop, stream, protocol)
+        written: Any = _Whole(transport) if where.half_close == "none" else transport
+        return reader, asyncio.StreamWriter(written, protocol, reader, loop)
     sock = _plain(stream)
     if where.half_close == "none" and not ssl:
         return await _open_whole(sock, limit)
