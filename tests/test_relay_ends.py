@@ -5,9 +5,11 @@ bytes that nobody takes, while it is asked to end), and that what one leaves beh
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import select
+import shutil
 import socket
 import struct
 import subprocess
@@ -16,7 +18,7 @@ import time
 
 import pytest
 from test_relay import MIB, accept, connect, digest, listener, place, relay, sending  # noqa: F401
-from test_tools import eventually, read_to_end, running
+from test_tools import TOOL, eventually, read_to_end, running
 
 
 def waiting(s):
@@ -181,6 +183,103 @@ def test_what_is_no_end_is_a_break_for_tcp(place, ending):
                 for end in client, s:
                     with pytest.raises(ConnectionResetError):
                         end.recv(1)
+
+
+def breaks(s):
+    """Closes with a reset."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
+def test_a_break_in_mid_answer_while_the_client_sends(place):
+    """The system tells of a reset once: to the send that comes first, mostly."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        with relay(place, "--threads", "1", "--stats", "--json", "tcp://127.0.0.1:any", target, stdout=subprocess.PIPE) as r:
+            for number in range(1, 9):
+                with socket.create_connection(("127.0.0.1", port_of(r)), timeout=30) as client:
+                    s = accept(server)
+                    client.sendall(b"request")
+                    take(s, 7)
+                    s.sendall(b"half an answer")
+                    assert take(client, 14) == b"half an answer"
+                    client.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        for _ in range(100):
+                            client.send(MIB[:65536])
+                    breaks(s)
+                    eventually(lambda n=number: r.log().count("then the connection broke") == n)
+                    client.settimeout(30)
+                    with pytest.raises(ConnectionResetError):
+                        client.recv(1)
+            r.terminate()
+            assert json.loads(r.communicate(timeout=20)[0])[0]["broken"] == 8
+
+
+@pytest.mark.parametrize("code", ["ENOMEM", "ENOBUFS"])
+def test_a_send_for_which_the_system_has_nothing_loses_nothing_in_silence(place, code):
+    trace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=sendto", "-e", f"inject=sendto:error={code}:when=4"]
+    if shutil.which("strace") is None or subprocess.run([*trace, "true"], capture_output=True).returncode != 0:
+        pytest.skip("strace is not there, or may not trace")
+    with socket.create_server(("127.0.0.1", 0)) as server, open(place / "log", "wb") as log:
+        target = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        command = [*trace, TOOL, "relay", "-v", "--threads", "1", "tcp://127.0.0.1:any", target]
+        with subprocess.Popen(command, stderr=log) as r:
+            try:
+                r.log = (place / "log").read_text
+                eventually(lambda: "listening on" in r.log())
+                with socket.create_connection(("127.0.0.1", port_of(r)), timeout=30) as client, accept(server) as s:
+                    for _ in range(3):
+                        client.sendall(b"x")
+                        assert s.recv(1) == b"x"
+                    client.sendall(b"this may be lost")
+                    for end in client, s:
+                        with pytest.raises(ConnectionResetError):
+                            take(end, 100)
+                    eventually(lambda: "then the connection broke" in r.log())
+            finally:
+                subprocess.run(["pkill", "-TERM", "-P", str(r.pid)], check=False)
+                r.wait(20)
+
+
+def test_a_break_in_the_middle_of_a_frame(place):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        with relay(place, "tcp://127.0.0.1:any?half-close=framed", target) as r:
+            with socket.create_connection(("127.0.0.1", port_of(r)), timeout=30) as client, accept(server) as s:
+                client.sendall(struct.pack("<I", 100) + b"half a frame")
+                assert take(s, 12) == b"half a frame"
+                breaks(client)
+                with pytest.raises(ConnectionResetError):
+                    s.recv(1)
+                eventually(lambda: "then the connection broke" in r.log())
+
+
+def test_a_break_says_no_end_in_frames(place):
+    """The client of frames sees that its socket ends with neither ShutdownWrite nor Close."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        with relay(place, "tcp://127.0.0.1:any?half-close=framed", target) as r:
+            with socket.create_connection(("127.0.0.1", port_of(r)), timeout=30) as client, accept(server) as s:
+                client.sendall(struct.pack("<I", 7) + b"request")
+                assert take(s, 7) == b"request"
+                s.sendall(b"half an answer")
+                assert take(client, 18) == struct.pack("<I", 14) + b"half an answer"
+                breaks(s)
+                with contextlib.suppress(ConnectionResetError):
+                    assert client.recv(100) == b""
+                eventually(lambda: "then the connection broke" in r.log())
+
+
+def test_input_that_cannot_be_read_is_no_end(place):
+    folder = os.open(place, os.O_RDONLY)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        with relay(place, "-", target, ready=None, stdin=folder) as r:
+            with accept(server) as s, pytest.raises(ConnectionResetError):
+                s.recv(1)
+            assert r.wait(10) == 1
+    os.close(folder)
 
 
 # --- What one leaves behind -------------------------------------------------------------------------------------------

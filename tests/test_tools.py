@@ -243,6 +243,72 @@ def test_input_that_cannot_be_read_ends_the_conversation(tmp_path, address):
     assert (done.returncode, done.stderr) == (1, b"virtsock: standard input: Is a directory\n")
 
 
+@contextlib.contextmanager
+def tcp_server():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(30)
+        yield listening, "tcp://127.0.0.1:%d" % listening.getsockname()[1]
+
+
+def accepted(listening):
+    connection, _ = listening.accept()
+    connection.settimeout(30)
+    return connection
+
+
+def test_input_that_cannot_be_read_is_a_break_for_tcp(tmp_path):
+    """What has come of it is not all of it, and must not look so."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        with tcp_server() as (listening, where), running("cat", where, stdin=folder, stderr=subprocess.PIPE) as cat:
+            with accepted(listening) as connection, pytest.raises(ConnectionResetError):
+                connection.recv(1)
+            assert cat.wait(10) == 1
+            assert cat.stderr.read() == b"virtsock: standard input: Is a directory\n"
+    os.close(folder)
+
+
+def test_peer_that_answers_with_a_reset():
+    """It has closed, and what is sent to it later is lost: TCP tells so once something has been sent."""
+    with tcp_server() as (listening, where), running("cat", where, **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)) as cat:
+        with accepted(listening) as connection:
+            connection.sendall(b"hi")
+        assert cat.stdout.read(2) == b"hi"
+        time.sleep(0.2)
+        assert cat.poll() is None               # it may still listen, as far as can be known
+        cat.stdin.write(b"nobody gets this")
+        cat.stdin.flush()
+        assert cat.wait(10) == 1
+        assert cat.stderr.read() == b"virtsock: the peer broke the connection: it has not taken all that was sent\n"
+
+
+def test_peer_that_answers_the_last_bytes_with_a_reset():
+    """Input ends right behind them: there is no next send that fails."""
+    with tcp_server() as (listening, where), running("cat", where, **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)) as cat:
+        with accepted(listening) as connection:
+            connection.sendall(b"hi")
+        assert cat.stdout.read(2) == b"hi"
+        time.sleep(0.3)
+        cat.stdin.write(b"nobody gets this")
+        cat.stdin.close()
+        assert cat.wait(10) == 1
+        assert cat.stderr.read().startswith(b"virtsock: ")
+
+
+def test_peer_that_has_closed_and_is_sent_nothing():
+    """An end in order."""
+    with tcp_server() as (listening, where), running("cat", where, **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)) as cat:
+        with accepted(listening) as connection:
+            cat.stdin.write(b"request")
+            cat.stdin.flush()
+            assert connection.recv(7) == b"request"
+            connection.sendall(b"hi")
+        assert cat.stdout.read(2) == b"hi"
+        time.sleep(0.2)
+        cat.stdin.close()
+        assert (cat.wait(10), cat.stderr.read()) == (0, b"")
+
+
 def test_file_as_input(tmp_path, address):
     (tmp_path / "file").write_bytes(BIG)
     with peer(tmp_path, read_to_end) as p, open(tmp_path / "file", "rb") as file:

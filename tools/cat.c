@@ -24,6 +24,7 @@ static struct {
     virtsock_stream   *stream;
     struct tool_event *sent;            /* set at the end of input, or when sending failed */
     atomic_int         code;            /* of the sending direction */
+    atomic_bool        ended, late;     /* the peer's direction; something was sent after that */
     char               in[CHUNK], out[CHUNK];
 } talk;
 
@@ -35,12 +36,15 @@ static void send_input(void *unused)
     int64_t         n = 0;
 
     (void)unused;
-    while (status == VIRTSOCK_OK && (n = tool_input(talk.in, sizeof talk.in)) > 0)
+    while (status == VIRTSOCK_OK && (n = tool_input(talk.in, sizeof talk.in)) > 0) {
+        talk.late |= talk.ended;
         status = peer_send(talk.stream, talk.in, (size_t)n, -1, &err);
+    }
     if (status == VIRTSOCK_OK && n == 0)
         status = virtsock_stream_shutdown(talk.stream, VIRTSOCK_SHUT_SEND, &err);
     if (n < 0) {
         talk.code = report_system("standard input", (int)-n);
+        tool_break(virtsock_stream_fd(talk.stream));
         virtsock_stream_close(talk.stream, 0, NULL);
     } else if (status != VIRTSOCK_OK && status != VIRTSOCK_E_CANCELLED) {
         talk.code = report_error(&err);
@@ -59,29 +63,34 @@ static int receive_output(void)
     while ((status = virtsock_stream_recv(talk.stream, talk.out, sizeof talk.out, &n, -1, &err)) == VIRTSOCK_OK)
         if ((code = tool_output(talk.out, n)) != 0)
             return report_system("standard output", code);
+    talk.ended = true;
     if (status == VIRTSOCK_E_EOF)
         return EXIT_DONE;
-    return status == VIRTSOCK_E_CANCELLED ? EXIT_FAILED : report_error(&err);           /* cancelled: the other direction said why */
+    return talk.code != EXIT_DONE ? EXIT_FAILED : report_error(&err);          /* or the other direction said why, and ended this one */
 }
 
-/* After the peer's end of sending: true when all input was sent too, false when it went away and there is none to send. */
-static bool wait_for_input(void)
+/* After the peer's end of sending: THERE when all input was sent too; else it has gone, and there is none to send. */
+static enum tool_peer wait_for_input(void)
 {
-    int64_t scheme = VIRTSOCK_SCHEME_UNIX;
-    bool    gone = false;
+    virtsock_fd    fd = virtsock_stream_fd(talk.stream);
+    int64_t        scheme = VIRTSOCK_SCHEME_UNIX;
+    enum tool_peer peer = TOOL_PEER_THERE;
 
     virtsock_stream_get(talk.stream, VIRTSOCK_ITEM_SCHEME, &scheme, NULL);
     while (!tool_event_wait(talk.sent, LOOK_MS)) {
-        if (gone)                       /* and input that was there has had its time to fail */
-            return false;
-        gone = tool_peer_is_gone(virtsock_stream_fd(talk.stream), scheme != VIRTSOCK_SCHEME_UNIX, 0);
+        if (peer != TOOL_PEER_THERE)    /* and input that was there has had its time to fail */
+            return peer;
+        peer = tool_peer(fd, scheme != VIRTSOCK_SCHEME_UNIX, 0);
     }
-    return true;
+    if (talk.late && talk.code == EXIT_DONE && peer == TOOL_PEER_THERE)
+        peer = tool_peer(fd, false, 0);
+    return peer == TOOL_PEER_BROKE ? peer : TOOL_PEER_THERE;
 }
 
 static int converse(virtsock_stream *stream)
 {
-    int code;
+    enum tool_peer peer;
+    int            code;
 
     talk.stream = stream;
     talk.sent = tool_event_new();
@@ -92,10 +101,15 @@ static int converse(virtsock_stream *stream)
     code = receive_output();
     if (code != EXIT_DONE)
         return code;
-    if (wait_for_input()) {
+    peer = wait_for_input();
+    if (peer == TOOL_PEER_BROKE && talk.code == EXIT_DONE) {
+        report_line("the peer broke the connection: it has not taken all that was sent");
+        return EXIT_FAILED;
+    }
+    if (peer == TOOL_PEER_THERE && talk.code == EXIT_DONE) {
         virtsock_error err;
 
-        if (talk.code == EXIT_DONE && virtsock_stream_close(stream, -1, &err) != VIRTSOCK_OK)
+        if (virtsock_stream_close(stream, -1, &err) != VIRTSOCK_OK)
             talk.code = report_error(&err);
     }
     return talk.code;

@@ -15,24 +15,46 @@ static void shut(const struct join *join, int end, int how)
     virtsock_stream_shutdown(join->end[end], how, NULL);
 }
 
-/* Wakes both threads, and tells both peers. */
-static void break_off(struct join *join)
+/* Wakes both threads, and tells both peers: of a break without an end before it. A stream of frames that breaks is closed, since its
+ * shutdown says that all is well; nobody waits for its descriptor. */
+static void break_off(struct join *join, bool broke)
 {
+    join->broke |= broke && !join->broken;
     join->broken = true;
-    shut(join, 0, VIRTSOCK_SHUT_BOTH);
-    shut(join, 1, VIRTSOCK_SHUT_BOTH);
+    for (int end = 0; end < 2; end++) {
+        virtsock_fd fd = virtsock_stream_fd(join->end[end]);
+
+        if (broke && fd == -1)
+            virtsock_stream_close(join->end[end], 0, NULL);
+        else if (broke)
+            tool_break(fd);
+        shut(join, end, VIRTSOCK_SHUT_BOTH);
+    }
 }
 
-/* Until a direction can go on no more: how receiving ended, or OK: sending did. */
+/* end[0] has ended its sending where there is no half-close. */
+static void end_both(struct join *join)
+{
+    join->broken = true;
+    shut(join, 1, VIRTSOCK_SHUT_BOTH);
+    tool_nap_ms(join->end_ms);
+    shut(join, 0, VIRTSOCK_SHUT_BOTH);
+}
+
+/* Until a direction can go on no more: how that came, or OK: the receiver takes no more. What still comes once all is over is taken, and lost, so
+ * that its sender sees an end and no break. */
 static virtsock_status carry(struct join *join, int from)
 {
     char            buf[CHUNK];
     virtsock_status status;
+    virtsock_error  err;
     size_t          n;
 
     while ((status = virtsock_stream_recv(join->end[from], buf, sizeof buf, &n, -1, NULL)) == VIRTSOCK_OK) {
-        if (peer_send(join->end[!from], buf, n, -1, NULL) != VIRTSOCK_OK)
-            return VIRTSOCK_OK;
+        if (join->broken)
+            continue;
+        if ((status = peer_send(join->end[!from], buf, n, -1, &err)) != VIRTSOCK_OK)
+            return tool_takes_no_more(&err) ? VIRTSOCK_OK : status;
         join->carried[from] += n;
     }
     return status;
@@ -44,17 +66,23 @@ static void run_direction(struct join *join, int from)
 {
     virtsock_fd     fd = virtsock_stream_fd(join->end[from]);
     virtsock_status status = carry(join, from);
+    enum tool_peer  peer = TOOL_PEER_THERE;
+    bool            over = status == VIRTSOCK_OK || status == VIRTSOCK_E_EOF;
 
     if (join->broken)
         return;
+    if (status == VIRTSOCK_E_EOF && from == 0 && join->ends_both) {
+        end_both(join);
+        return;
+    }
     if (status == VIRTSOCK_OK)
         shut(join, from, VIRTSOCK_SHUT_RECV);
-    else if (status == VIRTSOCK_E_EOF)
+    else if (status == VIRTSOCK_E_EOF && !(from == 1 && join->keeps_end))
         shut(join, !from, VIRTSOCK_SHUT_SEND);
     join->over[from] = true;
-    while ((status == VIRTSOCK_OK || status == VIRTSOCK_E_EOF) && !join->over[!from] && !tool_peer_is_gone(fd, false, LOOK_MS))
-        continue;
-    break_off(join);
+    while (over && !join->over[!from] && peer == TOOL_PEER_THERE)
+        peer = tool_peer(fd, false, LOOK_MS);
+    break_off(join, (!over && status != VIRTSOCK_E_CANCELLED) || peer == TOOL_PEER_BROKE);
 }
 
 static void run_back(void *argument)

@@ -39,9 +39,15 @@ void tool_wait(virtsock_fd fd, int events, int timeout_ms);
 void tool_poll(virtsock_fd fd, int events, int timeout_ms);
 /* Until a UNIX stream has bytes or its end to receive. False: timeout_ms passed first. */
 bool tool_may_receive(virtsock_fd fd, int timeout_ms);
-/* Once a stream has nothing more to receive: true if its peer receives no more either. ask: it takes an empty send to find out (all
- * sockets but UNIX ones). False: not within timeout_ms, or not seen yet; on Windows only the next send tells. */
-bool tool_peer_is_gone(virtsock_fd fd, bool ask, int timeout_ms);
+/* Once a stream has nothing more to receive, whether its peer receives no more either: it has left, or it broke what was sent to it. ask: it
+ * takes an empty send to find out (all sockets but UNIX ones). THERE: not within timeout_ms, or not seen yet; on Windows only the next send
+ * tells. */
+enum tool_peer { TOOL_PEER_THERE, TOOL_PEER_LEFT, TOOL_PEER_BROKE };
+enum tool_peer tool_peer(virtsock_fd fd, bool ask, int timeout_ms);
+/* Whether that send failed as the peer takes no more, which it may do in order; any other failure is a break. */
+bool tool_takes_no_more(const virtsock_error *err);
+/* Before a close: the peer is to see a break and no end, where the system can tell it. */
+void tool_break(virtsock_fd fd);
 
 /* A Linux of LinuxKit, 4.4 to 4.10, with Hyper-V sockets as family 43 (from 4.11 on that number is AF_SMC's). */
 bool tool_has_family_43(void);

@@ -32,8 +32,6 @@ int daemon_pass(virtsock_fd fd);
 void daemon_set_nonblocking(virtsock_fd fd);
 /* Bytes lie there to be received. */
 bool daemon_has_bytes(virtsock_fd fd);
-/* Closing it will be a break that its peer sees, where the system can. */
-void daemon_break_at_close(virtsock_fd fd);
 /* A listening UNIX socket takes no more clients, but keeps those that wait. Others stay as they are. */
 void daemon_refuse_new(virtsock_fd listener);
 

@@ -143,13 +143,6 @@ bool daemon_has_bytes(virtsock_fd fd)
     return recv((int)fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-void daemon_break_at_close(virtsock_fd fd)
-{
-    struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-    setsockopt((int)fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-}
-
 void daemon_refuse_new(virtsock_fd listener)
 {
     struct sockaddr_storage at = { 0 };

@@ -60,11 +60,6 @@ bool daemon_has_bytes(virtsock_fd fd)
     return false;
 }
 
-void daemon_break_at_close(virtsock_fd fd)
-{
-    (void)fd;
-}
-
 void daemon_refuse_new(virtsock_fd listener)
 {
     (void)listener;

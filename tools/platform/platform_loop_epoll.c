@@ -141,6 +141,8 @@ static int64_t result(ssize_t n)
         return n;
     if (errno == EAGAIN || errno == EINTR)
         return LOOP_AGAIN;
+    if (errno == EPIPE)
+        return LOOP_UNWANTED;
     return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ? LOOP_UNABLE : LOOP_BROKEN;
 }
 

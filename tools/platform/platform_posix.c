@@ -154,14 +154,41 @@ bool tool_may_receive(virtsock_fd fd, int timeout_ms)
     return poll(&p, 1, timeout_ms) == 1;
 }
 
-bool tool_peer_is_gone(virtsock_fd fd, bool ask, int timeout_ms)
+static enum tool_peer left_with(int code)
+{
+    return code == 0 || code == EPIPE ? TOOL_PEER_LEFT : TOOL_PEER_BROKE;
+}
+
+enum tool_peer tool_peer(virtsock_fd fd, bool ask, int timeout_ms)
 {
     struct pollfd p = { .fd = (int)fd };
+    int           code = 0;
+    socklen_t     size = sizeof code;
 
-    if (poll(&p, 1, timeout_ms) == 1 && (p.revents & (POLLHUP | POLLERR)))
-        return true;
+    if (poll(&p, 1, timeout_ms) == 1 && (p.revents & POLLERR))
+        return getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == 0 ? TOOL_PEER_LEFT : TOOL_PEER_BROKE;
+    if (p.revents & POLLHUP)
+        return TOOL_PEER_LEFT;
     /* AF_VSOCK tells no hang-up before this side has ended as well, but looks at the peer before it looks at the length. */
-    return ask && send((int)fd, "", 0, 0) < 0 && errno != EAGAIN && errno != EINTR;
+    if (!ask || send((int)fd, "", 0, 0) >= 0 || errno == EAGAIN || errno == EINTR)
+        return TOOL_PEER_THERE;
+    return left_with(errno);
+}
+
+bool tool_takes_no_more(const virtsock_error *err)
+{
+    return err->status == VIRTSOCK_E_RESET && left_with(err->os_code) == TOOL_PEER_LEFT;
+}
+
+/* TCP is told at once: a close that wakes others says its end before it. */
+void tool_break(virtsock_fd fd)
+{
+    struct linger   now = { .l_onoff = 1, .l_linger = 0 };
+    struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+    setsockopt((int)fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    if (connect((int)fd, &none, sizeof none) != 0)
+        return;
 }
 
 /* --- Threads --------------------------------------------------------------------------------------------------------- */

@@ -241,12 +241,25 @@ bool tool_may_receive(virtsock_fd fd, int timeout_ms)
     return WSAPoll(&p, 1, timeout_ms) == 1;
 }
 
-bool tool_peer_is_gone(virtsock_fd fd, bool ask, int timeout_ms)
+enum tool_peer tool_peer(virtsock_fd fd, bool ask, int timeout_ms)
 {
     (void)fd;
     (void)ask;
     Sleep((DWORD)(timeout_ms < LOOK_MS ? timeout_ms : LOOK_MS));
-    return false;
+    return TOOL_PEER_THERE;
+}
+
+/* Windows has one word for a peer that closed and for one that broke off: that it broke is the greater harm. */
+bool tool_takes_no_more(const virtsock_error *err)
+{
+    return err->status == VIRTSOCK_E_RESET && (err->os_code == 0 || err->os_code == WSAESHUTDOWN);
+}
+
+void tool_break(virtsock_fd fd)
+{
+    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+    setsockopt((SOCKET)fd, SOL_SOCKET, SO_LINGER, (const char *)&now, sizeof now);
 }
 
 /* --- Threads --------------------------------------------------------------------------------------------------------- */

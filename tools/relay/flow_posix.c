@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "pair.h"
+#include "platform.h"
 
 #define TURNS     16                    /* pieces before it lets others go first */
 #define SMALL     16384                 /* what is taken at once while it is copied: what a slow reader leaves is kept in memory */
@@ -14,11 +15,14 @@
 
 /* --- Taking and giving ------------------------------------------------------------------------------------------------- */
 
-static int64_t result(virtsock_status status, const size_t *done)
+/* A peer that takes no more may be heard out still; any other failure is a break, or bytes that would be lost. */
+static int64_t result(virtsock_status status, const size_t *done, const virtsock_error *err)
 {
     if (status == VIRTSOCK_OK)
         return (int64_t)*done;
-    return status == VIRTSOCK_E_EOF ? 0 : status == VIRTSOCK_E_AGAIN ? LOOP_AGAIN : LOOP_BROKEN;
+    if (status == VIRTSOCK_E_EOF || status == VIRTSOCK_E_AGAIN)
+        return status == VIRTSOCK_E_EOF ? 0 : LOOP_AGAIN;
+    return tool_takes_no_more(err) ? LOOP_UNWANTED : LOOP_BROKEN;
 }
 
 static bool has_pipe(const struct relay_flow *flow)
@@ -68,7 +72,8 @@ static void look_for_pipe(struct relay_pair *pair, int from)
 static int64_t take(struct relay_pair *pair, int from)
 {
     struct relay_flow *flow = &pair->flow[from];
-    size_t             done = 0;
+    size_t             done = 0, room;
+    virtsock_error     err;
     int64_t            n;
 
     look_for_pipe(pair, from);
@@ -81,7 +86,8 @@ static int64_t take(struct relay_pair *pair, int from)
     }
     flow->data = pair->worker->buffer;
     flow->given = 0;
-    return result(virtsock_stream_recv(pair->end[from], flow->data, flow->pipe[1] == LOOP_UNABLE ? RELAY_CHUNK : SMALL, &done, 0, NULL), &done);
+    room = flow->pipe[1] == LOOP_UNABLE ? RELAY_CHUNK : SMALL;
+    return result(virtsock_stream_recv(pair->end[from], flow->data, room, &done, 0, &err), &done, &err);
 }
 
 /* What is pending to the other end: bytes, or LOOP_. */
@@ -89,10 +95,11 @@ static int64_t give(struct relay_pair *pair, int from)
 {
     struct relay_flow *flow = &pair->flow[from];
     size_t             done = 0;
+    virtsock_error     err;
 
     if (has_pipe(flow))
         return loop_pipe_pour(flow->pipe, virtsock_stream_fd(pair->end[!from]), flow->pending);
-    return result(virtsock_stream_send(pair->end[!from], flow->data + flow->given, flow->pending, &done, 0, NULL), &done);
+    return result(virtsock_stream_send(pair->end[!from], flow->data + flow->given, flow->pending, &done, 0, &err), &done, &err);
 }
 
 void flow_stall(struct relay_pair *pair, struct relay_flow *flow, bool stalled)
@@ -139,7 +146,9 @@ bool flow_deliver(struct relay_pair *pair, int from)
             return false;
         }
         if (n <= 0) {
-            flow_give_up(pair, from);
+            flow->broken = n != LOOP_UNWANTED;
+            if (!flow->broken)
+                flow_give_up(pair, from);
             return false;
         }
         flow->given += (size_t)n;
@@ -187,7 +196,9 @@ enum flow_next flow_carry(struct relay_pair *pair, int from)
         int64_t n;
 
         if (!flow_deliver(pair, from))
-            return keep(pair, flow) ? FLOW_WAITS : FLOW_BROKE;
+            return !flow->broken && keep(pair, flow) ? FLOW_WAITS : FLOW_BROKE;
+        if (flow->ended && relay_input_broke(pair->rule, from))
+            return FLOW_BROKE;
         if (flow->ended) {
             carry_end(pair, from);
             return FLOW_WAITS;

@@ -87,7 +87,7 @@ static void take_inbox(struct worker *w)
     for (; pair != NULL; pair = next) {
         next = pair->more;
         if (pair->state == RELAY_THREADED)
-            pair_end(pair, relay.cut ? RELAY_CUT : RELAY_ENDED, NULL);
+            pair_end(pair, relay.cut ? RELAY_CUT : pair->join->broke ? RELAY_BROKEN : RELAY_ENDED, NULL);
         else
             pair_begin(pair, pair->stepped, NULL);
     }

@@ -27,6 +27,7 @@ static struct {
     virtsock_stream   *stream;          /* its other end is the conversation's */
     struct tool_event *written;
     atomic_int         code;
+    atomic_bool        broke;           /* input could not be read */
     char               in[CHUNK], out[CHUNK];
 } standard;
 
@@ -38,8 +39,10 @@ static void read_input(void *unused)
     (void)unused;
     while (status == VIRTSOCK_OK && (n = tool_input(standard.in, sizeof standard.in)) > 0)
         status = peer_send(standard.stream, standard.in, (size_t)n, -1, NULL);
-    if (n < 0)
+    if (n < 0) {
         standard.code = report_system("standard input", (int)-n);
+        standard.broke = true;
+    }
     virtsock_stream_shutdown(standard.stream, VIRTSOCK_SHUT_SEND, NULL);
 }
 
@@ -83,6 +86,11 @@ static int open_standard(virtsock_stream **out)
         || !tool_thread(write_output, NULL) || !tool_thread(read_input, NULL))
         return no_memory();
     return EXIT_DONE;
+}
+
+bool relay_input_broke(const struct relay_rule *rule, int end)
+{
+    return standard.broke && (end == 0 ? rule->from.kind : rule->to.kind) == RELAY_STANDARD;
 }
 
 int relay_finish_standard(void)

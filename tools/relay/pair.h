@@ -24,6 +24,7 @@ struct relay_flow {
     bool     ended;                     /* its sender has ended */
     bool     over;                      /* nothing more goes through */
     bool     stalled;                   /* waits for room */
+    bool     broken;                    /* its receiver's end */
 };
 
 enum relay_state { RELAY_CONNECTING, RELAY_JOINED, RELAY_THREADED, RELAY_OVER };
@@ -82,7 +83,7 @@ enum flow_next { FLOW_WAITS, FLOW_HAS_MORE, FLOW_BROKE };
 
 /* Takes and gives until an end waits, or it is another's turn. */
 enum flow_next flow_carry(struct relay_pair *pair, int from);
-/* All that is pending. False: it waits, or the flow is over. */
+/* All that is pending. False: it waits, or the flow is over, or broken. */
 bool flow_deliver(struct relay_pair *pair, int from);
 /* Nothing more can be given: what was taken is lost, and the sender learns that nobody takes. */
 void flow_give_up(struct relay_pair *pair, int from);

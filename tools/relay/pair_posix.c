@@ -29,34 +29,39 @@ static int wanted(const struct relay_pair *pair, int end)
     return (from->over || from->ended || from->stalled ? 0 : LOOP_RECV) | (to->stalled ? LOOP_SEND : 0);
 }
 
-/* An end that sends no more may have gone altogether. UNIX sockets tell so; of others some tell who asks. */
-static void look_for(struct relay_pair *pair, int end)
+/* An end that sends no more may have gone altogether. UNIX sockets tell so; of others some tell who asks. False: it broke what it was sent. */
+static bool look_for(struct relay_pair *pair, int end)
 {
     bool tells = pair_is(pair, end, VIRTSOCK_ITEM_SCHEME, VIRTSOCK_SCHEME_VSOCK) || pair_is(pair, end, VIRTSOCK_ITEM_SCHEME, VIRTSOCK_SCHEME_TCP);
 
-    if (tells && pair_is(pair, end, VIRTSOCK_ITEM_TYPE, VIRTSOCK_TYPE_STREAM)
-        && tool_peer_is_gone(virtsock_stream_fd(pair->end[end]), true, 0))
+    enum tool_peer peer = TOOL_PEER_THERE;
+
+    if (tells && pair_is(pair, end, VIRTSOCK_ITEM_TYPE, VIRTSOCK_TYPE_STREAM))
+        peer = tool_peer(virtsock_stream_fd(pair->end[end]), true, 0);
+    if (peer == TOOL_PEER_LEFT)
         pair->gone[end] = true;
+    return peer != TOOL_PEER_BROKE;
 }
 
 void pair_carry(struct relay_pair *pair, int flows)
 {
-    bool more = false;
+    bool more = false, broke = false;
 
-    for (int from = 0; from < 2; from++) {
+    for (int from = 0; from < 2 && !broke; from++) {
         enum flow_next next = flows & (FIRST << from) ? flow_carry(pair, from) : FLOW_WAITS;
 
-        if (next == FLOW_BROKE) {
-            pair_end(pair, RELAY_BROKEN, NULL);
-            return;
-        }
+        broke = next == FLOW_BROKE;
         more |= next == FLOW_HAS_MORE;
     }
-    for (int end = 0; end < 2; end++) {
+    for (int end = 0; end < 2 && !broke; end++) {
         if (pair->flow[end].ended && !pair->flow[!end].over && !pair->gone[end])
-            look_for(pair, end);
+            broke = !look_for(pair, end);
         if (pair->gone[end])
             flow_give_up(pair, !end);
+    }
+    if (broke) {
+        pair_end(pair, RELAY_BROKEN, NULL);
+        return;
     }
     if (pair->flow[0].over && pair->flow[1].over) {
         pair_end(pair, RELAY_ENDED, NULL);
@@ -233,7 +238,7 @@ static void close_end(struct relay_pair *pair, int end, bool broken)
     virtsock_fd fd = virtsock_stream_fd(pair->end[end]);
 
     if (broken && fd != -1 && !pair->shared[end])
-        daemon_break_at_close(fd);
+        tool_break(fd);
     virtsock_stream_free(pair->end[end]);
     pair->end[end] = NULL;
 }

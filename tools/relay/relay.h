@@ -78,6 +78,8 @@ int relay_open(struct relay_source **out, struct relay_rule *rules);
 void relay_close(struct relay_source *sources);
 /* Connects to TO, for a client. Blocks. */
 virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err);
+/* Whether that end of a rule is standard input, and could not be read: its end is none. */
+bool relay_input_broke(const struct relay_rule *rule, int end);
 /* After all conversations: until standard output has what it is to have. EXIT_DONE, or it was said why not. */
 int relay_finish_standard(void);
 

@@ -26,12 +26,12 @@ static void converse(struct relay_rule *rule, unsigned number, virtsock_stream *
     relay_tell_client(rule, number, client);
     if (relay_connect(&join.end[1], rule, &err) != VIRTSOCK_OK)
         ending = RELAY_UNREACHED;
-    else if (!join_streams(&join))
+    else if (!join_streams(&join) || join.broke)
         ending = RELAY_BROKEN;
     for (int i = 0; i < 2; i++)
         rule->counts.bytes[i] += join.carried[i];
-    virtsock_stream_close(join.end[1], -1, NULL);
-    virtsock_stream_close(client, -1, NULL);
+    virtsock_stream_close(join.end[1], ending == RELAY_BROKEN ? 0 : -1, NULL);
+    virtsock_stream_close(client, ending == RELAY_BROKEN ? 0 : -1, NULL);
     virtsock_stream_free(join.end[1]);
     virtsock_stream_free(client);
     relay_tell_end(rule, number, ending, join.carried, &err);
