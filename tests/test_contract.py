@@ -4,6 +4,7 @@ item; and what the program itself says."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import resource
 import shutil
@@ -19,7 +20,8 @@ from builds import BUILD, PLAIN, ROOT, ROUNDS, TOOL
 ROWS = re.findall(r"^ +ROW\((\w+),", (ROOT / "tests" / "contract" / "rows.h").read_text(), re.MULTILINE)
 HERE = PLAIN / "tests" / "contract" / "virtsock-selftest"
 
-# The address of each; a number keeps runs apart. Those of a multiplexer need `virtsock mux`.
+# The address of each; a number keeps runs apart. Those of a multiplexer need `virtsock mux`, a directory for each dialect. Where that
+# dialect's ends know no half-close the streams are framed.
 ADDRESSES = {
     "unix": "unix://{folder}/{number}",
     "unix-seqpacket": "unix://{folder}/{number}?type=seqpacket",
@@ -27,10 +29,14 @@ ADDRESSES = {
     "tcp-framed": "tcp://127.0.0.1:any?half-close=framed",
     "socketpair": "socketpair",
     "tcp": "tcp://127.0.0.1:any",
-    "mux": "vsock-mux://:{number}{folder}/vsock.sock",
-    "hyperkit": "hyperkit://:{number}{folder}",
+    "mux": "vsock-mux://:{number}{folder}/cloud-hypervisor/vsock.sock",
+    "mux-openvmm": "vsock-mux://:{number}{folder}/openvmm/vsock.sock",
+    "mux-firecracker": "vsock-mux://:{number}{folder}/firecracker/vsock.sock?half-close=framed",
+    "mux-vhost-device-vsock": "vsock-mux://:{number}{folder}/vhost-device-vsock/vsock.sock?half-close=framed",
+    "hyperkit": "hyperkit://:{number}{folder}/cloud-hypervisor",
 }
-MUXED = ("mux", "hyperkit")
+DIALECTS = ("cloud-hypervisor", "openvmm", "firecracker", "vhost-device-vsock")
+MUXED = ("mux", "hyperkit", *(f"mux-{dialect}" for dialect in DIALECTS))
 ALL = tuple(ADDRESSES)
 
 # The plain build takes everything, once in full. Under the sanitizers it is the kinds of waits and races that matter, not how often, and of
@@ -53,11 +59,15 @@ def folder():
 
 @pytest.fixture(scope="module")
 def multiplexer(folder):
-    """`virtsock mux` serves the folder for as long as the tests of this file last."""
-    with subprocess.Popen([TOOL, "mux", folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        said = [process.stdout.readline() for _ in ("vsock-mux", "hyperkit")]
+    """`virtsock mux` serves the folder, in each dialect, for as long as the tests of this file last."""
+    with contextlib.ExitStack() as stack:
+        said = []
+        for dialect in DIALECTS:
+            command = [TOOL, "mux", "--dialect", dialect, folder / dialect]
+            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+            stack.callback(process.terminate)
+            said += [process.stdout.readline() for _ in ("vsock-mux", "hyperkit")]
         yield all("listening" in line for line in said)
-        process.terminate()
 
 
 def selftest(*words, program=HERE, **rest):

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -39,6 +40,8 @@ pytestmark = pytest.mark.proves("muxes")
 MIB = os.urandom(1 << 20)
 GUID = "12345678-9abc-def0-1234-56789abcdef0"
 PROTOCOLS = ("vsock-mux", "hyperkit")
+HALF_CLOSES = (CLOUD_HYPERVISOR, OPENVMM)
+LIBKRUN = "libkrun"
 
 
 @pytest.fixture
@@ -53,13 +56,27 @@ def mux(vm, *words, name=None, **more):
     log = vm.parent / "log"
     with open(log, "wb") as err, running("mux", name or str(vm), "-v", *words, stderr=err, **more) as process:
         process.log = lambda: log.read_text()
-        eventually(lambda: "/connect for hyperkit" in process.log() or process.poll() is not None)
+        eventually(lambda: re.search("/connect for hyperkit|/guest_52\n", process.log()) or process.poll() is not None)
         assert process.poll() is None, process.log()
         yield process
 
 
 def address(vm, protocol, port=52):
     return f"vsock-mux://:{port}{vm}/vsock.sock" if protocol == "vsock-mux" else f"hyperkit://:{port}{vm}"
+
+
+@contextlib.contextmanager
+def dialect_of(vm, dialect, *words):
+    """The mux; a host's address in it for port 52, and the guest's."""
+    if dialect == LIBKRUN:
+        with mux(vm, "-d", dialect, "--port", "52", *words) as m:
+            m.host, m.guest = f"unix://{vm}/port_52", f"unix://{vm}/guest_52"
+            yield m
+        return
+    words = words if dialect == "hyperkit" else ("-d", dialect, *words)
+    with mux(vm, *words) as m:
+        m.host = m.guest = address(vm, "hyperkit" if dialect == "hyperkit" else "vsock-mux")
+        yield m
 
 
 @contextlib.contextmanager
@@ -138,7 +155,7 @@ def test_answers_in_the_dialect(vm, dialect, request_line):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
-    "bad", [b"CONNECT\n", b"CONNECT 4294967296\n", b"CONNECT 52 52\n", b"CONNECT -1\n", b"CONNECT 5\x002\n", b"GET / HTTP/1.1\r\n\r\n",
+    "bad", [b"CONNECT\n", b"CONNECT 4294967296\n", b"CONNECT ++52\n", b"CONNECT +\n", b"CONNECT -1\n", b"CONNECT 5\x002\n", b"GET / HTTP/1.1\r\n\r\n",
             b"\n", b"CONNECT 0x34\n", b"CONNECT" + b" " * 57 + b"52\n"])
 def test_hangs_up_on_what_is_no_request(vm, dialect, bad):
     with mux(vm, "-d", dialect) as m, program(address(vm, "vsock-mux"), drain):
@@ -146,6 +163,15 @@ def test_hangs_up_on_what_is_no_request(vm, dialect, bad):
         assert line == b""
         assert hung_up(s)
         eventually(lambda: "client 1: no request that this dialect takes\n" in m.log())
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("request_line", [b"CONNECT +52\n", b"CONNECT 52 x\n", b"connect  +0052\tx y\r\n"])
+def test_firecracker_takes_more_than_others(vm, dialect, request_line):
+    with mux(vm, "-d", dialect), program(address(vm, "vsock-mux"), drain):
+        s, line = ask_mux(vm / "vsock.sock", request_line)
+        s.close()
+        assert line == (b"OK 1073741824\n" if dialect == FIRECRACKER else b"")
 
 
 @pytest.mark.parametrize("dialect, longest", [(FIRECRACKER, 32), (CLOUD_HYPERVISOR, 32), (OPENVMM, 45)])
@@ -289,8 +315,8 @@ def test_server_speaks_first(vm, dialect):
             assert p.results == [b""]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_half_close_both_ways(vm, protocol):
+@pytest.mark.parametrize("dialect", [*HALF_CLOSES, "hyperkit"])
+def test_half_close_both_ways(vm, dialect):
     def answer_at_the_end(stream):
         request = drain(stream)
         stream.sendall(MIB)
@@ -301,21 +327,29 @@ def test_half_close_both_ways(vm, protocol):
         stream.shutdown(virtsock.SHUT_SEND)
         return drain(stream)
 
-    with mux(vm):
-        with program(address(vm, protocol), answer_at_the_end) as p:
-            assert run("cat", address(vm, protocol), input=b"request").stdout == MIB
+    with dialect_of(vm, dialect) as m:
+        with program(m.guest, answer_at_the_end) as p:
+            assert run("cat", m.host, input=b"request").stdout == MIB
         assert p.results == [b"request"]
-        with program(address(vm, protocol), end_first) as p, virtsock.connect(address(vm, protocol)) as s:
+        with program(m.guest, end_first) as p, virtsock.connect(m.host) as s:
             assert drain(s) == b"all of it"
             s.sendall(MIB)
         assert p.results == [MIB]
 
 
-def test_fifty_connections_of_much_both_ways(vm):
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_fifty_connections_of_much_both_ways(vm, dialect):
+    """By count where the end of one direction is the end of both."""
+
+    def send(stream):
+        stream.sendall(MIB * 2)
+        if dialect in HALF_CLOSES:
+            stream.shutdown(virtsock.SHUT_SEND)
+
     def exchange(stream):
-        sender = threading.Thread(target=lambda: (stream.sendall(MIB * 2), stream.shutdown(virtsock.SHUT_SEND)))
+        sender = threading.Thread(target=send, args=[stream])
         sender.start()
-        digest = hashlib.sha256(drain(stream)).digest()
+        digest = hashlib.sha256(drain(stream) if dialect in HALF_CLOSES else stream.recv_exact(2 * len(MIB))).digest()
         sender.join()
         return digest
 
@@ -324,7 +358,7 @@ def test_fifty_connections_of_much_both_ways(vm):
             results.append(exchange(s))
 
     results = []
-    with mux(vm), program(address(vm, "vsock-mux"), exchange, 25) as a, program(address(vm, "hyperkit"), exchange, 25) as b:
+    with mux(vm, "-d", dialect), program(address(vm, "vsock-mux"), exchange, 25) as a, program(address(vm, "hyperkit"), exchange, 25) as b:
         threads = [threading.Thread(target=client, args=[n]) for n in range(50)]
         for t in threads:
             t.start()
@@ -362,7 +396,7 @@ def test_client_that_leaves_is_gone_for_the_program(vm, protocol, half_closed):
         poll.register(stream.fileno(), 0)
         return stream.recv(5), [event for _, event in poll.poll(10000)]
 
-    with mux(vm) as m, program(address(vm, protocol), watch) as p:
+    with mux(vm, "-d", CLOUD_HYPERVISOR) as m, program(address(vm, protocol), watch) as p:
         with virtsock.connect(address(vm, protocol)) as s:
             s.sendall(b"hello")
             if half_closed:
@@ -434,6 +468,143 @@ def test_two_hundred_connections_leak_nothing(vm, protocol):
     assert m.log().count("joined") == 200
 
 
+# --- How conversations end ---------------------------------------------------------------------------------------------------
+
+EVERY = (*DIALECTS, LIBKRUN, "hyperkit")
+
+
+@pytest.mark.parametrize("dialect", EVERY)
+def test_client_that_ends_its_sending(vm, dialect):
+    """Over three of them that is the end of both directions: the program is told, and what it still says is lost."""
+    half_closes = dialect not in (FIRECRACKER, VHOST_DEVICE_VSOCK, LIBKRUN)
+
+    def answer_at_the_end(stream):
+        request = drain(stream)
+        try:
+            stream.sendall(b"the answer")
+        except virtsock.ResetError:
+            return request, "lost"
+        return request, "sent"
+
+    with dialect_of(vm, dialect) as m, program(m.guest, answer_at_the_end) as p, virtsock.connect(m.host, timeout=20) as s:
+        s.sendall(b"request")
+        begun = time.monotonic()
+        s.shutdown(virtsock.SHUT_SEND)
+        assert drain(s) == (b"the answer" if half_closes else b"")
+        assert (time.monotonic() - begun >= 5) == (dialect == LIBKRUN)
+    assert p.results == [(b"request", "sent" if half_closes else "lost")]
+
+
+@pytest.mark.parametrize("dialect", [FIRECRACKER, VHOST_DEVICE_VSOCK])
+def test_what_was_there_before_that_end(vm, dialect):
+    """The program gets all that the client had sent; what has come to the client stays, what has not is lost: and neither sees a break."""
+
+    def greet(stream):
+        stream.sendall(b"before")
+        came = stream.recv_exact(len(MIB))
+        with pytest.raises(virtsock.ResetError):
+            stream.sendall(MIB * 8)             # more than there is room for: the client ends in the middle of it
+        return came, drain(stream)
+
+    with dialect_of(vm, dialect) as m, program(m.guest, greet) as p, virtsock.connect(m.host, timeout=20) as s:
+        assert s.recv_exact(6) == b"before"
+        s.sendall(MIB)
+        assert s.recv_exact(1) == MIB[:1]
+        s.shutdown(virtsock.SHUT_SEND)
+        assert len(drain(s)) < 8 * len(MIB) - 1
+    assert p.results == [(MIB, b"")]
+
+
+@pytest.mark.parametrize("dialect", EVERY)
+def test_program_that_ends_its_sending(vm, dialect):
+    """Two of them do not tell the client before the program has closed."""
+    told = dialect not in (FIRECRACKER, VHOST_DEVICE_VSOCK)
+    closes = threading.Event()
+
+    def end_first(stream):
+        stream.sendall(b"all of it")
+        stream.shutdown(virtsock.SHUT_SEND)
+        came = stream.recv_exact(5)
+        closes.wait(20)
+        return came
+
+    with dialect_of(vm, dialect) as m, program(m.guest, end_first) as p, virtsock.connect(m.host, timeout=0.5) as s:
+        assert s.recv_exact(9) == b"all of it"
+        if told:
+            assert s.recv(1) == b""
+        else:
+            with pytest.raises(virtsock.TimedOutError):
+                s.recv(1)
+        s.sendall(b"still")
+        eventually(lambda: closes.set() or p.results)
+        s.settimeout(20)
+        assert s.recv(1) == b""
+    assert p.results == [b"still"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_one_too_many(vm, dialect):
+    """Hung up on before its request was read, which tells it from a port that nobody listens on; and there is room again after one left."""
+    with dialect_of(vm, dialect, "--max", "2") as m, program(m.guest, echo, 10):
+        with virtsock.connect(m.host) as one, virtsock.connect(m.host):
+            with connected(vm / "vsock.sock") as s, pytest.raises((ConnectionResetError, BrokenPipeError)):
+                eventually(lambda: "one too many, hung up on unread" in m.log())
+                s.sendall(b"CONNECT 52\n")
+                s.recv(1)
+            one.sendall(b"hello")
+            assert one.recv_exact(5) == b"hello"
+        with virtsock.connect(m.host, wait=20) as s:
+            s.sendall(b"hello")
+            assert s.recv_exact(5) == b"hello"
+
+
+@pytest.mark.parametrize("dialect", [FIRECRACKER, CLOUD_HYPERVISOR])
+def test_a_thousand_and_twenty_three(vm, dialect):
+    """As many as the real ones take."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("two descriptors for each connection are more than this user may have")
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with dialect_of(vm, dialect) as m, contextlib.ExitStack() as held:
+            listener = held.enter_context(virtsock.listen(m.guest))
+            for _ in range(1023):
+                held.enter_context(virtsock.connect(m.host, timeout=20))
+                held.enter_context(listener.accept())
+            with pytest.raises(virtsock.RefusedError):
+                virtsock.connect(m.host)
+            eventually(lambda: m.log().count("one too many") == 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_paused_vm(vm, dialect):
+    """The socket accepts, nothing answers; a client that has left meanwhile is one that leaves when it comes to the program."""
+    with dialect_of(vm, dialect) as m, program(m.guest, drain, 10) as p:
+        m.send_signal(signal.SIGSTOP)
+        with pytest.raises(virtsock.TimedOutError):
+            virtsock.connect(m.host, connect_timeout=0.2)
+        m.send_signal(signal.SIGCONT)
+        eventually(lambda: p.results == [b""])
+
+
+def test_libkrun_has_a_socket_for_each_port(vm):
+    """Which accepts before anybody listens in the guest, and hangs up then."""
+    with mux(vm, "-d", LIBKRUN, "-p", "52", "--port=53") as m:
+        assert sorted(os.listdir(vm)) == ["port_52", "port_53"]
+        with virtsock.connect(f"unix://{vm}/port_53", timeout=20) as s:
+            assert s.recv(1) == b""
+        for port in (52, 53):
+            with program(f"unix://{vm}/guest_{port}", echo), virtsock.connect(f"unix://{vm}/port_{port}", timeout=20) as s:
+                s.sendall(b"%d" % port)
+                assert s.recv_exact(2) == b"%d" % port
+        assert f"listening on unix://{vm}/port_52 for unix://{vm}/guest_52\n" in m.log()
+        m.terminate()
+        assert m.wait(10) == 0 and not os.listdir(vm)
+
+
 # --- Faults ------------------------------------------------------------------------------------------------------------------
 
 ENDS = {
@@ -481,8 +652,9 @@ def test_fault_that_loses_no_byte(vm, dialect, fault):
         assert fault != "late=300" or time.monotonic() - begun >= 0.3
         assert s.recv_exact(len(MIB)) == MIB
         s.sendall(b"hello")
+        assert s.recv_exact(5) == b"hello"
         s.shutdown(virtsock.SHUT_SEND)
-        assert drain(s) == b"hello"
+        assert drain(s) == b""
     assert p.results == [5]
 
 
@@ -608,9 +780,11 @@ def test_first_clients_alone(vm, fault):
 
 @pytest.mark.parametrize("dialect", [*DIALECTS, "hyperkit"])
 def test_library_as_client_of_another_server(vm, dialect):
+    half_closes = dialect in (*HALF_CLOSES, "hyperkit")
+
     def guest(connection):
         connection.sendall(b"220 ready\r\n")
-        request = read_to_end(connection)
+        request = read_to_end(connection) if half_closes else connection.recv(5, socket.MSG_WAITALL)
         connection.sendall(MIB)
         return request
 
@@ -621,11 +795,47 @@ def test_library_as_client_of_another_server(vm, dialect):
             with virtsock.connect(where, timeout=20) as s:
                 assert s.recv_exact(11) == b"220 ready\r\n"
                 s.sendall(b"hello")
-                s.shutdown(virtsock.SHUT_SEND)
+                if half_closes:
+                    s.shutdown(virtsock.SHUT_SEND)
                 assert drain(s) == MIB
-        assert run("cat", where, input=b"hello").stdout == b"220 ready\r\n" + MIB
-    assert h.requests == [b"00000003.00000034\n" if dialect == "hyperkit" else b"CONNECT 52\n"] * 21
-    assert h.results == [b"hello"] * 21
+    assert h.requests == [b"00000003.00000034\n" if dialect == "hyperkit" else b"CONNECT 52\n"] * 20
+    assert h.results == [b"hello"] * 20
+
+
+@pytest.mark.parametrize("dialect", [*DIALECTS, "hyperkit"])
+def test_both_servers_end_alike(vm, dialect):
+    """The mux and the second implementation: what a program of the host gets in each order of ends."""
+
+    def guest(connection):
+        first = connection.recv(7)
+        connection.shutdown(socket.SHUT_WR)
+        rest = read_to_end(connection)
+        return first, rest
+
+    def found(where):
+        with virtsock.connect(where, timeout=0.5) as s:
+            s.sendall(b"request")
+            try:
+                end = s.recv(1)
+            except virtsock.TimedOutError:
+                end = None
+            s.shutdown(virtsock.SHUT_SEND)
+            s.settimeout(20)
+            return end, s.recv(1)
+
+    def guest_of_mux(stream):
+        with stream.to_socket() as connection:
+            connection.settimeout(20)
+            return guest(connection)
+
+    vm.mkdir()
+    name = vm / ("connect" if dialect == "hyperkit" else "vsock.sock")
+    with Hypervisor(name, dialect, guest) as h:
+        other = found(address(vm, "hyperkit" if dialect == "hyperkit" else "vsock-mux"))
+    name.unlink()
+    with dialect_of(vm, dialect) as m, program(m.guest, guest_of_mux) as p:
+        assert found(m.host) == other
+    assert p.results == h.results == [(b"request", b"")]
 
 
 def test_library_asks_for_a_service(vm):
@@ -754,7 +964,7 @@ def test_no_directory_to_make_it_in(vm):
 
 
 def test_relative_and_odd_names(vm):
-    with mux(vm, name="odd name%", cwd=vm.parent) as m:
+    with mux(vm, "-d", CLOUD_HYPERVISOR, name="odd name%", cwd=vm.parent) as m:
         assert "for vsock-mux://:PORT/./odd%20name%25/vsock.sock\n" in m.log()
         where = "vsock-mux://:52/./odd%20name%25/vsock.sock"
         with running("cat", "-l", "--echo", "-v", where, cwd=vm.parent, stderr=subprocess.PIPE) as server:
@@ -768,6 +978,11 @@ def test_relative_and_odd_names(vm):
         ("mux", "needs a directory"),
         ("mux /tmp/a /tmp/b", "one word too many: /tmp/b"),
         ("mux --dialect qemu /tmp/a", '--dialect "qemu"'),
+        ("mux --dialect libkrun /tmp/a", "name them, each with --port"),
+        ("mux --dialect libkrun --port x /tmp/a", '--port "x"'),
+        ("mux --dialect libkrun --port 4294967296 /tmp/a", '--port "4294967296"'),
+        ("mux --port 52 /tmp/a", "--port is for --dialect libkrun"),
+        ("mux --max x /tmp/a", '--max "x"'),
         ("mux --fault odd /tmp/a", '--fault "odd"'),
         ("mux --fault late /tmp/a", '--fault "late"'),
         ("mux --fault late= /tmp/a", '--fault "late="'),

@@ -48,7 +48,7 @@ def relay(place, *words, ready="listening on", **more):
     log = place / f"log{len(list(place.glob('log*')))}"
     with open(log, "wb") as err, running("relay", "-v", *words, stderr=err, **more) as process:
         process.log = lambda: log.read_text()
-        eventually(lambda: ready in process.log() or process.poll() is not None)
+        eventually(lambda: not ready or ready in process.log() or process.poll() is not None)
         if ready:
             assert process.poll() is None, process.log()
         yield process
@@ -144,7 +144,7 @@ class Lab:
         if {from_, to} & {"mux", "hyperkit"}:
             log = open(place / "mux", "wb")
             stack.callback(log.close)
-            stack.enter_context(running("mux", str(self.vm), stderr=log))
+            stack.enter_context(running("mux", "-d", "cloud-hypervisor", str(self.vm), stderr=log))
             eventually(lambda: b"hyperkit" in (place / "mux").read_bytes())
         to_address = getattr(self, f"to_{to}")()
         from_address = getattr(self, f"from_{from_}")()

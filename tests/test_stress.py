@@ -104,14 +104,15 @@ def python_server(place, talk, kind=socket.SOCK_STREAM):
 # --- Against itself ------------------------------------------------------------------------------------------------------------
 
 TRANSPORTS = ("unix", "seqpacket", "framed", "tcp", "vsock-mux", "hyperkit", "udp")
+DIALECTS = ("firecracker", "cloud-hypervisor", "vhost-device-vsock", "openvmm")
 
 
 @contextlib.contextmanager
-def our_server(place, transport, *words):
+def our_server(place, transport, *words, dialect="cloud-hypervisor"):
     """(process, the client's address)."""
     with contextlib.ExitStack() as undo:
         if transport in ("vsock-mux", "hyperkit"):
-            undo.enter_context(logged(place / "mux.log", "mux", str(place / "vm"), until="for hyperkit"))
+            undo.enter_context(logged(place / "mux.log", "mux", "-d", dialect, str(place / "vm"), until="for hyperkit"))
         at = {"unix": f"unix://{place}/s", "seqpacket": f"unix://{place}/s?type=seqpacket", "framed": f"unix://{place}/s?half-close=framed",
               "tcp": "tcp://127.0.0.1:any", "udp": "udp://127.0.0.1:any", "vsock-mux": f"vsock-mux://{place}/vm/vsock.sock",
               "hyperkit": f"hyperkit://{place}/vm"}[transport]
@@ -133,6 +134,18 @@ def test_against_itself(place, transport, words):
 def test_without_a_half_close(place, transport):
     with our_server(place, transport) as (_, address):
         succeeds(address, "-i", "20", "--no-half-close")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_dialects_of_multiplexers(place, dialect):
+    """By count nothing is lost in any; with a half-close it is, where the end of one direction ends both, and that is said."""
+    with our_server(place, "vsock-mux", dialect=dialect) as (_, address):
+        succeeds(address, "-i", "20", "-p", "2", "-l", "1000000", "--no-half-close")
+        if dialect in ("firecracker", "vhost-device-vsock"):
+            code, result, said = stress(address, "-i", "5", "-L", "1000000", "-l", "1000000")
+            assert code == 1 and result["failures"] == {"ended early": 5}, said
+        else:
+            succeeds(address, "-i", "5", "-L", "1000000", "-l", "1000000")
 
 
 @pytest.mark.parametrize("single", [(), ("-1",)])

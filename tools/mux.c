@@ -10,58 +10,54 @@
 
 #include "args.h"
 #include "join.h"
+#include "mux_dialect.h"
 #include "mux_fault.h"
 #include "peer.h"
 #include "platform.h"
+#include "platform_daemon.h"
 #include "report.h"
 #include "serve.h"
-#include "transport/handshake.h"
 
 #define MUX_NAME      "vsock.sock"
 #define HYPERKIT_NAME "connect"
+#define PORT_NAME     "port_"           /* libkrun's, which has one for each port; a guest's program listens at the other */
+#define GUEST_NAME    "guest_"
 #define OWN_PORT      (UINT32_C(1) << 30)       /* the first that Firecracker gives itself */
 #define PROGRAM_MS    2000              /* a program's time to accept, as Firecracker's guest has */
 #define GLUE_MS       500               /* a program's time to say something that can be glued */
 #define PIECE_MS      2
 
-static const struct dialect {
-    const char *name;
-    size_t      longest;                /* bytes of a request */
-    int         patience_ms;            /* for the rest of one that has begun; 0: it must come whole; -1: any time */
-    bool        own_port;               /* answers a port of its own, else what was asked for */
-    bool        services;               /* takes GUIDs as well */
-    bool        forgets;                /* what a client sends before it has its answer */
-} dialects[] = {
-    { .name = "firecracker", .longest = 32, .patience_ms = 0, .own_port = true },
-    { .name = "cloud-hypervisor", .longest = 32, .patience_ms = -1, .own_port = true },
-    { .name = "vhost-device-vsock", .longest = VS_LINE_MAX, .patience_ms = 0, .forgets = true },
-    { .name = "openvmm", .longest = 45, .patience_ms = 2000, .services = true },
-};
-
 static struct {
-    const char *dialect, *fault;
-    int64_t     fault_count;
-} set = { .fault_count = ARG_UNSET };
+    const char     *dialect, *fault;
+    int64_t         fault_count, max;
+    struct arg_list ports;
+} set = { .fault_count = ARG_UNSET, .max = ARG_UNSET };
 
-static const struct dialect *dialect = &dialects[0];
-static enum mux_fault        fault;
-static int                   late_ms;
-static const char           *directory;
-static virtsock_options     *to_programs;
+static const struct mux_dialect *dialect;
+static enum mux_fault            fault;
+static int                       late_ms;
+static const char               *directory;
+static virtsock_options         *to_programs;
 
 struct call {
     virtsock_stream *client, *program;
     enum mux_fault   fault;
+    bool             hyperkit;
     unsigned         number;
     char             what[VS_PORT_TEXT + 16];   /* the client wants, for the log */
     uint64_t         glued;             /* bytes that went with the answer */
     virtsock_error   err;               /* of the program that could not be reached */
 };
 
-static bool is_service(const char *port)
-{
-    return strchr(port, '-') != NULL;
-}
+/* A socket for programs of the host. */
+static struct door {
+    char               name[sizeof PORT_NAME + VS_PORT_TEXT];
+    void             (*attend)(struct call *, const struct door *);
+    const char        *port;            /* the only one that it leads to; NULL: clients say which */
+    virtsock_listener *listener;
+    struct tool_event *ended;
+} doors[sizeof set.ports.item / sizeof *set.ports.item];
+static int door_count;
 
 /* --- Programs ---------------------------------------------------------------------------------------------------------- */
 
@@ -83,13 +79,21 @@ static bool reach(struct call *c, const char *name)
     return c->program != NULL;
 }
 
+static bool reach_guest(struct call *c, const char *port)
+{
+    char name[sizeof GUEST_NAME + VS_PORT_TEXT];
+
+    snprintf(name, sizeof name, GUEST_NAME "%s", port);
+    return reach(c, name);
+}
+
 /* Where vsock-mux://:PORT listens. OpenVMM looks for the number first, and for the GUID then, whichever was asked for. */
 static bool reach_port(struct call *c, const char *port)
 {
     char     name[sizeof MUX_NAME + VS_PORT_TEXT], service[VS_PORT_TEXT];
     uint32_t number = (uint32_t)strtoul(port, NULL, 10);
 
-    if (!is_service(port) || virtsock_port_from_service(port, &number) == VIRTSOCK_OK) {
+    if (!mux_is_service(port) || virtsock_port_from_service(port, &number) == VIRTSOCK_OK) {
         snprintf(name, sizeof name, MUX_NAME "_%" PRIu32, number);
         if (reach(c, name))
             return true;
@@ -122,48 +126,6 @@ static void tell(const struct call *c, const char *what)
         report_line("client %u: %s%s%s", c->number, c->what, c->what[0] != '\0' ? ": " : "", what);
 }
 
-/* For the next byte of a request of which n have come, the first at begun_us. */
-static int patience_left(size_t n, int64_t begun_us)
-{
-    int64_t left = dialect->patience_ms - (tool_now_us() - begun_us) / 1000;
-
-    if (n == 0 || dialect->patience_ms < 0)
-        return -1;
-    return left > 0 ? (int)left : 0;
-}
-
-/* As programs print it: decimal without zeros before, GUIDs in lower case. */
-static void normalize(char port[VS_PORT_TEXT])
-{
-    if (!is_service(port))
-        snprintf(port, VS_PORT_TEXT, "%lu", strtoul(port, NULL, 10));
-    for (; *port != '\0'; port++)
-        if (*port >= 'A' && *port <= 'F')
-            *port = (char)(*port - 'A' + 'a');
-}
-
-/* Byte by byte, so that what follows stays where it is; but for a dialect that forgets it. */
-static bool read_request(virtsock_stream *client, char port[VS_PORT_TEXT])
-{
-    char          line[VS_LINE_MAX], scrap[8192];
-    int64_t       begun_us = 0;
-    size_t        n = 0, used, done;
-    enum vs_shake shake = VS_SHAKE_MORE;
-
-    while (shake == VS_SHAKE_MORE && n < dialect->longest
-           && virtsock_stream_recv(client, line + n, 1, &done, patience_left(n, begun_us), NULL) == VIRTSOCK_OK) {
-        if (n == 0)
-            begun_us = tool_now_us();
-        shake = vs_mux_read_request(line, ++n, &used, port);
-    }
-    if (shake != VS_SHAKE_DONE || (is_service(port) && !dialect->services))
-        return false;
-    normalize(port);
-    if (dialect->forgets)
-        virtsock_stream_recv(client, scrap, sizeof scrap, &done, 0, NULL);
-    return true;
-}
-
 static void send_in_pieces(virtsock_stream *client, const char *line, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -194,6 +156,12 @@ static void converse(struct call *c)
     struct join join = { .end = { c->client, c->program }, .breaks = c->fault == FAULT_RESET };
     char        counts[80];
 
+    if (!c->hyperkit) {
+        join.ends_both = dialect->ends_both;
+        join.keeps_end = dialect->keeps_end;
+        join.end_ms = dialect->host_ms;
+    }
+
     tell(c, "joined");
     if (!join_streams(&join)) {
         tell(c, "out of memory");
@@ -203,11 +171,12 @@ static void converse(struct call *c)
     tell(c, counts);
 }
 
-static void attend_mux(struct call *c)
+static void attend_mux(struct call *c, const struct door *door)
 {
     char port[VS_PORT_TEXT];
 
-    if (!read_request(c->client, port)) {
+    (void)door;
+    if (!mux_read_request(dialect, c->client, port)) {
         tell(c, "no request that this dialect takes");
         return;
     }
@@ -222,12 +191,26 @@ static void attend_mux(struct call *c)
     converse(c);
 }
 
-static void attend_hyperkit(struct call *c)
+/* Taken before anybody is asked, as HyperKit does. */
+static void attend_plain(struct call *c, const struct door *door)
+{
+    snprintf(c->what, sizeof c->what, "port %s", door->port);
+    if (c->fault <= FAULT_SILENT && mux_fault_play(c->client, c->fault, late_ms))
+        return;
+    if (reach_guest(c, door->port))
+        converse(c);
+    else
+        tell(c, c->err.message);
+}
+
+static void attend_hyperkit(struct call *c, const struct door *door)
 {
     char     line[VS_HYPERKIT_LINE];
     uint32_t cid, port;
     size_t   n = 0;
 
+    (void)door;
+    c->hyperkit = true;
     if (virtsock_stream_recv(c->client, line, sizeof line, &n, -1, NULL) != VIRTSOCK_OK
         || vs_hyperkit_read_request(line, n, &cid, &port) != VS_SHAKE_DONE) {
         tell(c, "no request that HyperKit takes");
@@ -242,41 +225,41 @@ static void attend_hyperkit(struct call *c)
         tell(c, c->err.message);
 }
 
-/* protocol: the name of its socket. */
-static void attend(virtsock_stream *client, unsigned number, const void *protocol)
+/* More than the dialect has room for are hung up on, as a fault would. */
+static void attend(virtsock_stream *client, unsigned number, const void *at)
 {
-    bool        at_fault = set.fault_count == ARG_UNSET || number <= set.fault_count;
-    struct call c = { .client = client, .number = number, .fault = at_fault ? fault : FAULT_NONE };
+    static atomic_int  active;
+    const struct door *door = at;
+    bool               at_fault = set.fault_count == ARG_UNSET || number <= set.fault_count;
+    struct call        c = { .client = client, .number = number, .fault = at_fault ? fault : FAULT_NONE };
+    int64_t            most = set.max == ARG_UNSET ? dialect->most : set.max;
 
     if (c.fault != FAULT_NONE)
         tell(&c, set.fault);
-    if (c.fault != FAULT_UNREAD && strcmp(protocol, MUX_NAME) == 0)
-        attend_mux(&c);
+    if (++active > most && most > 0 && door->attend == attend_mux)
+        tell(&c, "one too many, hung up on unread");
     else if (c.fault != FAULT_UNREAD)
-        attend_hyperkit(&c);
+        door->attend(&c, door);
     virtsock_stream_free(c.program);
     virtsock_stream_free(client);
+    active--;
 }
 
 /* --- Listening ---------------------------------------------------------------------------------------------------------- */
 
-static struct {
-    virtsock_listener *mux, *hyperkit;
-    struct tool_event *hyperkit_ended;
-} at;
-
 static void stop(void *unused)
 {
     (void)unused;
-    virtsock_listener_close(at.mux, NULL);
-    virtsock_listener_close(at.hyperkit, NULL);
+    for (int i = 0; i < door_count; i++)
+        virtsock_listener_close(doors[i].listener, NULL);
 }
 
-static void serve_hyperkit(void *unused)
+static void serve_door(void *at)
 {
-    (void)unused;
-    serve_clients(at.hyperkit, attend, HYPERKIT_NAME);
-    tool_event_set(at.hyperkit_ended);
+    struct door *door = at;
+
+    serve_clients(door->listener, attend, door);
+    tool_event_set(door->ended);
 }
 
 /* The directory is made once it is known that nothing but the directory is missing. */
@@ -298,52 +281,87 @@ static int listen_at(virtsock_listener **out, const char *name)
 }
 
 /* "unix:///run/vm/connect": the programs' address is scheme, and the path without its tail. */
-static void tell_where(const virtsock_listener *listener, const char *scheme, const char *tail)
+static void tell_where(const struct door *door)
 {
     virtsock_address *address;
     char             *text = NULL;
+    bool              hyperkit = door->attend == attend_hyperkit;
+    int               n;
 
-    if (virtsock_listener_address(listener, &address, NULL) == VIRTSOCK_OK)
+    if (virtsock_listener_address(door->listener, &address, NULL) == VIRTSOCK_OK)
         text = peer_text(address);
-    if (text != NULL)
-        report_line("listening on %s for %s://:PORT%.*s", text, scheme,
-                    (int)(strlen(text) - strlen("unix://") - strlen(tail)), text + strlen("unix://"));
+    n = text == NULL ? 0 : (int)(strlen(text) - strlen("unix://") - (door->port || hyperkit ? strlen(door->name) : 0));
+    if (text != NULL && door->port != NULL)
+        report_line("listening on %s for unix://%.*s" GUEST_NAME "%s", text, n, text + strlen("unix://"), door->port);
+    else if (text != NULL)
+        report_line("listening on %s for %s://:PORT%.*s", text, hyperkit ? "hyperkit" : "vsock-mux", n - hyperkit, text + strlen("unix://"));
     free(text);
     virtsock_address_free(address);
 }
 
-static int serve_both(void)
+/* The last one here, the others each in a thread of its own. */
+static int serve_doors(void)
 {
-    at.hyperkit_ended = tool_event_new();
+    int begun = 0;
+
     tool_on_stop(stop, NULL);
-    if (at.hyperkit_ended == NULL || !tool_thread(serve_hyperkit, NULL)) {
+    while (begun < door_count - 1 && (doors[begun].ended = tool_event_new()) != NULL && tool_thread(serve_door, &doors[begun]))
+        begun++;
+    if (begun < door_count - 1) {
         report_line("out of memory");
         return EXIT_FAILED;
     }
-    tell_where(at.mux, "vsock-mux", "");
-    tell_where(at.hyperkit, "hyperkit", "/" HYPERKIT_NAME);
-    serve_clients(at.mux, attend, MUX_NAME);
-    tool_event_wait(at.hyperkit_ended, -1);
+    for (int i = 0; i < door_count; i++)
+        tell_where(&doors[i]);
+    serve_clients(doors[begun].listener, attend, &doors[begun]);
+    while (begun > 0)
+        tool_event_wait(doors[--begun].ended, -1);
     tool_on_stop(NULL, NULL);
     return EXIT_DONE;
 }
 
 /* --- The command -------------------------------------------------------------------------------------------------------- */
 
+static void add_door(const char *name, void (*attend_one)(struct call *, const struct door *), const char *port)
+{
+    struct door *door = &doors[door_count++];
+
+    snprintf(door->name, sizeof door->name, "%s%s", name, port != NULL ? port : "");
+    door->attend = attend_one;
+    door->port = port;
+}
+
+/* Those of a dialect that has a socket for each port. */
+static int choose_ports(void)
+{
+    for (int i = 0; i < set.ports.count; i++) {
+        if (!mux_is_port(set.ports.item[i]))
+            return report_usage("--port \"%s\": it is a number from 0 to 4294967295", set.ports.item[i]);
+        add_door(PORT_NAME, attend_plain, set.ports.item[i]);
+    }
+    return door_count > 0 ? EXIT_DONE : report_usage("--dialect %s has a socket for each port: name them, each with --port", dialect->name);
+}
+
+static int choose_doors(void)
+{
+    if (dialect->plain)
+        return choose_ports();
+    if (set.ports.count > 0)
+        return report_usage("--port is for --dialect libkrun: clients of the others say which");
+    add_door(MUX_NAME, attend_mux, NULL);
+    add_door(HYPERKIT_NAME, attend_hyperkit, NULL);
+    return EXIT_DONE;
+}
+
 static int choose(void)
 {
-    size_t i = 0;
-
-    while (set.dialect != NULL && i < sizeof dialects / sizeof *dialects && strcmp(set.dialect, dialects[i].name) != 0)
-        i++;
-    if (i == sizeof dialects / sizeof *dialects)
-        return report_usage("--dialect \"%s\": it is firecracker, cloud-hypervisor, vhost-device-vsock or openvmm", set.dialect);
-    dialect = &dialects[i];
+    if ((dialect = mux_dialect_find(set.dialect)) == NULL)
+        return report_usage("--dialect \"%s\": it is " MUX_DIALECTS, set.dialect);
     if (set.fault == NULL && set.fault_count != ARG_UNSET)
         return report_usage("--fault-count counts what --fault does");
     if (set.fault != NULL && !mux_fault_parse(set.fault, &fault, &late_ms))
         return report_usage("--fault \"%s\": it is " FAULT_NAMES, set.fault);
-    return EXIT_DONE;
+    return choose_doors();
 }
 
 /* Trailing slashes off: the directory is part of addresses. */
@@ -375,16 +393,21 @@ static int run(char **operand, int count)
     (void)count;
     if ((code = choose()) != EXIT_DONE || (code = name_directory(operand[0])) != EXIT_DONE || (code = make_options()) != EXIT_DONE)
         return code;
-    if ((code = listen_at(&at.mux, MUX_NAME)) == EXIT_DONE && (code = listen_at(&at.hyperkit, HYPERKIT_NAME)) == EXIT_DONE)
-        code = serve_both();
-    virtsock_listener_free(at.hyperkit);
-    virtsock_listener_free(at.mux);
+    daemon_raise_descriptors();
+    for (int i = 0; i < door_count && code == EXIT_DONE; i++)
+        code = listen_at(&doors[i].listener, doors[i].name);
+    if (code == EXIT_DONE)
+        code = serve_doors();
+    while (door_count > 0)
+        virtsock_listener_free(doors[--door_count].listener);
     return code;
 }
 
 static const struct arg args[] = {
-    { 'd', "dialect", "NAME", ARG_TEXT, &set.dialect, "whose CONNECT/OK; firecracker unless told" },
+    { 'd', "dialect", "NAME", ARG_TEXT, &set.dialect, "whose requests, answers and ends; firecracker unless told" },
     { 'f', "fault", "FAULT", ARG_TEXT, &set.fault, "do that wrong" },
+    { 'p', "port", "PORT", ARG_LIST, &set.ports, "with libkrun: a port that has a socket; may be said again" },
+    { 0, "max", "N", ARG_NUMBER, &set.max, "connections of CONNECT/OK at once, 0 for any number; the dialect's unless told" },
     { 0, "fault-count", "N", ARG_NUMBER, &set.fault_count, "to the first N clients alone" },
     { 'v', "verbose", NULL, ARG_COUNT, &peer_settings.verbose, "tell of each client" },
     ARGS_COMMON
@@ -399,7 +422,13 @@ const struct command mux_command = {
             "client that asks for a port is joined to the program of this machine that listens on the same address,\n"
             "vsock-mux://:PORT/DIRECTORY/vsock.sock or hyperkit://:PORT/DIRECTORY; where none does, it is hung up on.\n"
             "\n"
-            "Dialects: firecracker, cloud-hypervisor, vhost-device-vsock, openvmm.\n"
+            "Dialects: firecracker, cloud-hypervisor, vhost-device-vsock, openvmm; and libkrun, which has a socket for each\n"
+            "--port in place of both, DIRECTORY/port_PORT, and whose guest's programs listen at DIRECTORY/guest_PORT. They\n"
+            "end as the real ones do. Over firecracker, vhost-device-vsock and libkrun a client that ends its sending ends\n"
+            "both directions, and loses what is on its way back. The first two do not tell it that the guest has ended\n"
+            "its sending. The first two of all take 1,023 connections, and hang up on the next unread.\n"
+            "A VM that is paused: kill -STOP, and -CONT.\n"
+            "\n"
             "Faults (HyperKit, which answers nothing, has those with a star):\n"
             "  late=MS*   answers so much later        refused*   hangs up without an answer\n"
             "  pieces     answers byte by byte         silent*    never answers\n"

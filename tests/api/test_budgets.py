@@ -9,7 +9,7 @@ import pytest
 from .tree import CORE, DEV, FREEBSD, HEADER, LINUX, LUA, MACOS, PYTHON, ROOT, WINDOWS, core_files, functions, run
 
 # Modules of the Python layer that have budgets of their own.
-APART = {"__main__.py", "_aio_threads.py", "aio.py", "dask.py", "perf.py", "plot.py", "pytest_plugin.py", "testing.py"}
+APART = {"__main__.py", "_aio_threads.py", "_muxes.py", "aio.py", "dask.py", "perf.py", "plot.py", "pytest_plugin.py", "testing.py"}
 
 
 def lines(*files):

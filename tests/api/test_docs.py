@@ -33,10 +33,11 @@ INSTANT = {
     "Address", "Address.hyperkit", "Address.hyperv", "Address.mux", "Address.unix", "Address.vsock", "port_from_service",
     "service_from_port", "version", "gettimeout", "settimeout", "setblocking", "fileno", "Stream.detach", "Stream.to_socket",
     "Stream.makefile", "Stream.from_socket", "FakeHypervisor.address", "FakeHypervisor.guest_address", "FakeHypervisor.host_address",
-    "FakeHypervisor.inject", "FakeHypervisor.serve",
+    "FakeHypervisor.inject", "FakeHypervisor.serve", "FakeHypervisor.pause", "FakeHypervisor.resume",
 }
 # What cannot fail, but for arguments of a wrong type.
-SAFE = {"version", "gettimeout", "fileno", "setblocking", "supported", "Stream.abort", "Stream.close", "Listener.close"}
+SAFE = {"version", "gettimeout", "fileno", "setblocking", "supported", "Stream.abort", "Stream.close", "Listener.close",
+        "FakeHypervisor.pause", "FakeHypervisor.resume"}
 
 
 def public(module):

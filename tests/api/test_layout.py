@@ -35,7 +35,7 @@ PURE = ("address*.c", "error.c", "guid.c", "options.c", "transport/handshake.c")
 STANDARD = {"inttypes", "limits", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string"}
 
 # Inner headers that a tool may use, beside virtsock.h and those in tools/.
-SEAMS = {"mux.c": {"transport/handshake.h"}}
+SEAMS = {"mux_dialect.h": {"transport/handshake.h"}}
 
 SYSTEMS = r"_WIN(32|64)|__(linux|APPLE|FreeBSD|NetBSD|OpenBSD|unix|ANDROID|CYGWIN|MINGW32|sun)(__)?\b"
 SYSTEM_WORDS = ("posix", "windows", "linux", "macos", "freebsd")

@@ -22,16 +22,17 @@ from pathlib import Path
 import pytest
 import virtsock
 from conftest import SLOW, TRANSPORT, fails_with, open_descriptors, running
-from virtsock import Status, testing
+from virtsock import Status, _muxes
 from virtsock.testing import DIALECTS, FAULTS, FakeHypervisor
 
 pytestmark = pytest.mark.skipif(TRANSPORT != "unix", reason="has transports of its own, and runs once")
 
 ROOT = Path(__file__).parents[2]
 TOOL = Path(os.environ.get("VIRTSOCK_TOOL") or ROOT / "build/dev/tools/virtsock")
-HYPERKIT = "hyperkit"
-MUXES = [dialect for dialect in DIALECTS if dialect != HYPERKIT]
-REQUEST = {**dict.fromkeys(MUXES, b"CONNECT 52\n"), HYPERKIT: b"00000003.00000034\n"}
+HYPERKIT, LIBKRUN = "hyperkit", "libkrun"
+MUXES = [dialect for dialect in DIALECTS if dialect not in (HYPERKIT, LIBKRUN)]
+HALF_CLOSES = ("cloud-hypervisor", "openvmm", HYPERKIT)  # of both ends
+REQUEST = {**dict.fromkeys(MUXES, b"CONNECT 52\n"), HYPERKIT: b"00000003.00000034\n", LIBKRUN: b""}
 SERVICE = virtsock.service_from_port(52).encode()
 BIG = os.urandom(1 << 20)
 
@@ -70,7 +71,7 @@ def plain(vm: FakeHypervisor) -> Iterator[socket.socket]:
     """A client that knows nothing of the library."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)
-        client.connect(str(vm.path))
+        client.connect(f"{vm.path}_52" if vm.dialect == LIBKRUN else str(vm.path))
         yield client
 
 
@@ -88,11 +89,13 @@ def is_hung_up(client: socket.socket) -> bool:
 def test_host_program_meets_a_function(vm) -> None:
     def say() -> None:
         stream.sendall(BIG)
-        stream.shutdown(virtsock.SHUT_SEND)
+        if vm.dialect in HALF_CLOSES:
+            stream.shutdown(virtsock.SHUT_SEND)
 
     vm.serve(52, echo)
     with virtsock.connect(vm.address(52), timeout=10) as stream, running(say):
-        assert hashlib.sha256(read_all(stream)).digest() == hashlib.sha256(BIG).digest()
+        found = read_all(stream) if vm.dialect in HALF_CLOSES else stream.recv_exact(len(BIG))
+        assert hashlib.sha256(found).digest() == hashlib.sha256(BIG).digest()
 
 
 def test_host_program_meets_a_guest_service(vm) -> None:
@@ -100,10 +103,9 @@ def test_host_program_meets_a_guest_service(vm) -> None:
         for number in range(3):
             with virtsock.connect(vm.address(52), timeout=10) as client, service.accept() as guest:
                 client.sendall(b"to the guest %d" % number)
-                client.shutdown(virtsock.SHUT_SEND)
-                assert read_all(guest) == b"to the guest %d" % number
+                assert guest.recv_exact(14) == b"to the guest %d" % number
                 guest.sendall(b"to the host")
-                guest.shutdown(virtsock.SHUT_SEND)
+                guest.close()
                 assert read_all(client) == b"to the host"
 
 
@@ -122,6 +124,8 @@ def test_host_program_listens_for_guests(vm) -> None:
 
 def test_both_directions_have_the_same_port(vm) -> None:
     """The guest's port 52 is not the host's."""
+    if vm.dialect == LIBKRUN:
+        pytest.skip("a port of libkrun leads one way")
     with virtsock.listen(vm.address(52), timeout=10) as host, virtsock.listen(vm.guest_address(52), timeout=10) as guest:
         with virtsock.connect(vm.address(52), timeout=10) as client, guest.accept() as service:
             client.sendall(b"1")
@@ -182,7 +186,7 @@ def test_an_end_that_breaks_breaks_both(vm) -> None:
 
 def test_answers(vm) -> None:
     vm.serve(52, lambda stream: stream.sendall(b"!"))
-    answers = {"firecracker": b"OK %d\n", "cloud-hypervisor": b"OK %d\n", HYPERKIT: b""}
+    answers = {"firecracker": b"OK %d\n", "cloud-hypervisor": b"OK %d\n", HYPERKIT: b"", LIBKRUN: b""}
     for number in range(3):
         answer = answers.get(vm.dialect, b"OK 52\n")
         with plain(vm) as client:
@@ -201,7 +205,7 @@ def test_requests_that_are_taken(dialect, request_line) -> None:
 
 @pytest.mark.parametrize("dialect", MUXES)
 @pytest.mark.parametrize("bad", [
-    b"\n", b"CONNECT\n", b"CONNECT 4294967296\n", b"CONNECT 52 52\n", b"CONNECT -1\n", b"CONNECT 0x34\n", b"GET / HTTP/1.1\r\n\r\n",
+    b"\n", b"CONNECT\n", b"CONNECT 4294967296\n", b"CONNECT ++52\n", b"CONNECT -1\n", b"CONNECT 0x34\n", b"GET / HTTP/1.1\r\n\r\n",
     b"CONNECT 5\xb2\n", b"CONNECT 52", b"CONNECT 12345678-9abc-def0-1234-56789abcdef0\n", b"CONNECT" + b" " * 40 + b"53\n",
 ])  # fmt: skip
 def test_requests_that_are_not(dialect, bad) -> None:
@@ -210,6 +214,15 @@ def test_requests_that_are_not(dialect, bad) -> None:
         client.sendall(bad)
         client.shutdown(socket.SHUT_WR)
         assert is_hung_up(client)
+
+
+@pytest.mark.parametrize("dialect", MUXES)
+@pytest.mark.parametrize("request_line", [b"CONNECT +52\n", b"CONNECT 52 x\n"])
+def test_requests_that_firecracker_takes(dialect, request_line) -> None:
+    with FakeHypervisor(dialect) as vm, plain(vm) as client:
+        vm.serve(52, lambda stream: stream.sendall(b"!"))
+        client.sendall(request_line)
+        assert read_all(client) == b"OK 1073741824\n!" if dialect == "firecracker" else is_hung_up(client)
 
 
 @pytest.mark.parametrize("bad", [
@@ -234,7 +247,7 @@ def test_services_are_for_openvmm(dialect) -> None:
             assert is_hung_up(client)
 
 
-@pytest.mark.parametrize(("dialect", "taken"), list(zip(DIALECTS, [False, True, False, True, False], strict=True)))
+@pytest.mark.parametrize(("dialect", "taken"), [*zip(MUXES, [False, True, False, True], strict=True), (HYPERKIT, False)])
 def test_a_request_in_two_pieces(dialect, taken) -> None:
     with FakeHypervisor(dialect) as vm, plain(vm) as client:
         vm.serve(52, lambda stream: stream.sendall(b"!"))
@@ -256,7 +269,7 @@ def test_patience_of_openvmm() -> None:
         assert 1.9 < time.monotonic() - begun < 10 * SLOW
 
 
-@pytest.mark.parametrize(("dialect", "kept"), list(zip(DIALECTS, [True, True, False, True, True], strict=True)))
+@pytest.mark.parametrize(("dialect", "kept"), [*zip(MUXES, [True, True, False, True], strict=True), (HYPERKIT, True)])
 def test_what_is_sent_before_the_answer(dialect, kept) -> None:
     with FakeHypervisor(dialect) as vm, plain(vm) as client:
         vm.serve(52, echo)
@@ -264,8 +277,139 @@ def test_what_is_sent_before_the_answer(dialect, kept) -> None:
         while dialect != HYPERKIT and client.recv(1) != b"\n":
             pass
         client.sendall(b"late")
-        client.shutdown(socket.SHUT_WR)
-        assert read_all(client) == (b"early late" if kept else b"late")
+        wanted, found = (b"early late" if kept else b"late"), b""
+        while len(found) < len(wanted):
+            found += client.recv(10)
+        assert found == wanted
+
+
+# --- How conversations end -----------------------------------------------------------------------------------------------------------
+
+
+def ends(stream: virtsock.Stream | socket.socket, seconds: float) -> bytes | None:
+    """What comes within that time and the end; None: no end."""
+    stream.settimeout(seconds)
+    try:
+        return read_all(stream)
+    except (TimeoutError, virtsock.TimedOutError):
+        return None
+
+
+def test_the_host_ends_its_direction(vm, monkeypatch) -> None:
+    """Over three of them that is the end of both, and what is on its way back is lost."""
+    heard = []
+
+    def answer(stream: virtsock.Stream) -> None:
+        heard.append(read_all(stream))
+        stream.sendall(b"the answer")
+
+    monkeypatch.setitem(_muxes.MANNERS, LIBKRUN, _muxes.MANNERS[LIBKRUN]._replace(host_end=0.5))
+    with FakeHypervisor(vm.dialect) as made:
+        made.serve(52, answer)
+        with plain(made) as client:
+            client.sendall(REQUEST[made.dialect])
+            answered = b"" if made.dialect not in MUXES else client.recv(20)
+            client.sendall(b"request")
+            begun = time.monotonic()
+            client.shutdown(socket.SHUT_WR)
+            assert ends(client, 10 * SLOW) == (b"the answer" if made.dialect in HALF_CLOSES else b"")
+            assert made.dialect != LIBKRUN or time.monotonic() - begun > 0.49  # and no sooner
+        assert answered == b"" or answered.startswith(b"OK ")
+    assert heard == [b"request"]
+
+
+def test_what_came_before_the_end_was_delivered() -> None:
+    """To both: what the host has said reaches the guest, what has come to the host stays there."""
+    with FakeHypervisor("firecracker") as vm, virtsock.listen(vm.guest_address(52), timeout=10) as service:
+        client = virtsock.connect(vm.address(52), timeout=10)
+        with client, service.accept() as guest:
+            guest.sendall(b"before")
+            time.sleep(0.1)
+            client.sendall(b"request")
+            client.shutdown(virtsock.SHUT_SEND)
+            assert read_all(guest) == b"request"
+            with fails_with(Status.RESET):
+                guest.sendall(b"after")
+            assert read_all(client) == b"before"
+
+
+def test_the_guest_ends_its_direction(vm) -> None:
+    """Two of them do not tell the host, until the guest has closed; and what the host still says comes through."""
+    told = vm.dialect not in ("firecracker", "vhost-device-vsock")
+    with (
+        virtsock.listen(vm.guest_address(52), timeout=10) as service,
+        virtsock.connect(vm.address(52), timeout=10) as client,
+        service.accept() as guest,
+    ):
+        guest.sendall(b"all of it")
+        guest.shutdown(virtsock.SHUT_SEND)
+        assert client.recv_exact(9) == b"all of it"
+        assert ends(client, 10 if told else 0.3) == (b"" if told else None)
+        client.sendall(b"still")
+        assert guest.recv_exact(5) == b"still"
+        guest.close()
+        assert told or ends(client, 10) == b""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_one_too_many(dialect) -> None:
+    """Hung up on before it was read, which a client can tell from `nobody listens`."""
+    with FakeHypervisor(dialect, most=2) as vm:
+        vm.serve(52, echo)
+        with virtsock.connect(vm.address(52), timeout=10) as one, virtsock.connect(vm.address(52), timeout=10):
+            assert hears(one) == b"x"
+            with plain(vm) as client, pytest.raises((ConnectionResetError, BrokenPipeError)):
+                time.sleep(0.1)
+                client.sendall(REQUEST[dialect] or b"x")
+                client.recv(1)
+            assert hears(one) == b"x"
+        end = time.monotonic() + 10 * SLOW
+        while outcome(vm, 10) != b"x":
+            assert time.monotonic() < end
+
+
+def test_limits_are_the_real_ones() -> None:
+    most = {dialect: manner.most for dialect, manner in _muxes.MANNERS.items() if manner.most}
+    assert most == {"firecracker": 1023, "cloud-hypervisor": 1023}
+
+
+def test_a_paused_vm(vm) -> None:
+    """It accepts, and nothing answers or moves; who has left meanwhile arrives in the guest as a client that has left."""
+    came = []
+
+    def note(stream: virtsock.Stream) -> None:
+        came.append(stream.recv(10))
+        stream.sendall(b"hello")
+
+    vm.serve(52, note)
+    with virtsock.connect(vm.address(52), timeout=10) as before:
+        vm.pause()
+        before.sendall(b"before")
+        time.sleep(0.1)
+        if vm.dialect == "vhost-device-vsock":
+            with fails_with(Status.REFUSED):
+                virtsock.connect(vm.address(52), timeout=10)
+        elif vm.dialect in MUXES:
+            with fails_with(Status.TIMEOUT):
+                virtsock.connect(vm.address(52), connect_timeout=0.2)
+        assert not came and ends(before, 0.2) is None
+        vm.resume()
+        before.settimeout(10)
+        assert before.recv_exact(5) == b"hello"
+    end = time.monotonic() + 10 * SLOW
+    while len(came) < 1 + (vm.dialect in MUXES and vm.dialect != "vhost-device-vsock"):
+        assert time.monotonic() < end
+    assert sorted(came) == [b"", b"before"][-len(came):]
+
+
+def test_libkrun_accepts_before_anybody_listens() -> None:
+    with FakeHypervisor(LIBKRUN) as vm:
+        where = vm.guest_address(52)
+        with virtsock.connect(vm.address(52), timeout=10) as stream:
+            assert stream.recv(1) == b""
+        with virtsock.listen(where, timeout=10) as service, virtsock.connect(vm.address(52)) as stream, service.accept() as guest:
+            guest.sendall(b"x")
+            assert stream.recv(1) == b"x"
 
 
 # --- Faults --------------------------------------------------------------------------------------------------------------------------
@@ -292,7 +436,7 @@ MUX_OUTCOMES = {
 }  # fmt: skip
 HYPERKIT_OUTCOMES = {None: WORKS, "late": WORKS, "silent": Status.TIMEOUT, "refused": b"", "reset": Status.RESET}
 OUTCOMES = [(dialect, fault, expected) for dialect in MUXES for fault, expected in MUX_OUTCOMES.items()]
-OUTCOMES += [(HYPERKIT, fault, expected) for fault, expected in HYPERKIT_OUTCOMES.items()]
+OUTCOMES += [(dialect, fault, expected) for dialect in (HYPERKIT, LIBKRUN) for fault, expected in HYPERKIT_OUTCOMES.items()]
 
 
 @pytest.mark.parametrize(("dialect", "fault", "expected"), OUTCOMES)
@@ -302,7 +446,7 @@ def test_fault(dialect, fault, expected) -> None:
         vm.serve(52, greet if fault == "glued" else lambda stream: stream.recv(1) and stream.sendall(WORKS))
         for _ in range(2):
             found = outcome(vm, 10 if expected is not Status.TIMEOUT else 0.2)
-            if fault == "refused" and dialect == HYPERKIT:  # a byte that meets nobody breaks the pipe
+            if fault == "refused" and dialect not in MUXES:  # a byte that meets nobody breaks the pipe
                 assert found in (b"", Status.RESET)
             else:
                 assert found == expected
@@ -326,14 +470,14 @@ def test_late_is_too_late(dialect) -> None:
 
 def test_pieces_and_glue_are_what_they_say(monkeypatch) -> None:
     """What it sends at once, to the client and to the guest; and pauses between the pieces."""
-    sent, send = [], testing._send
+    sent, send = [], _muxes.send
 
     async def recorded(sock: socket.socket, data: bytes) -> None:
         sent.append(data)
         await send(sock, data)
 
-    monkeypatch.setattr(testing, "_PIECE", 0.05)
-    monkeypatch.setattr(testing, "_send", recorded)
+    monkeypatch.setattr(_muxes, "PIECE", 0.05)
+    monkeypatch.setattr(_muxes, "send", recorded)
     with FakeHypervisor("vhost-device-vsock") as vm:
         vm.serve(52, greet)
         for fault, segments in (("pieces", [b"O", b"K", b" ", b"5", b"2", b"\n", WORKS]), ("glued", [b"OK 52\n" + WORKS])):
@@ -347,7 +491,7 @@ def test_pieces_and_glue_are_what_they_say(monkeypatch) -> None:
 
 
 def test_glue_does_not_wait_for_ever(monkeypatch) -> None:
-    monkeypatch.setattr(testing, "_GLUE", 0.05)
+    monkeypatch.setattr(_muxes, "GLUE", 0.05)
     with FakeHypervisor(fault="glued") as vm:
         vm.serve(52, echo)
         assert outcome(vm, 10) == b"x"
@@ -378,7 +522,8 @@ def test_faults_change_while_it_runs() -> None:
 
 
 def test_what_is_not_known() -> None:
-    for make in (lambda: FakeHypervisor("qemu"), lambda: FakeHypervisor(fault="slow"), lambda: FakeHypervisor(HYPERKIT, fault="garbage")):
+    for make in (lambda: FakeHypervisor("qemu"), lambda: FakeHypervisor(fault="slow"), lambda: FakeHypervisor(HYPERKIT, fault="garbage"),
+                 lambda: FakeHypervisor(LIBKRUN, fault="glued")):
         with pytest.raises(ValueError, match=r"it is firecracker|it is late|has no answer"):
             make()
     with FakeHypervisor() as vm:
@@ -475,7 +620,7 @@ def test_close_ends_a_guest_that_waits(vm) -> None:
 
 
 def test_a_guest_that_does_not_end_is_a_failure(monkeypatch) -> None:
-    monkeypatch.setattr(testing, "_PATIENCE", 0.1)
+    monkeypatch.setattr("virtsock.testing._PATIENCE", 0.1)
     let_go, vm = threading.Event(), FakeHypervisor()
     vm.serve(52, lambda stream: stream.sendall(b"x") or let_go.wait(20))
     with virtsock.connect(vm.address(52), timeout=10) as stream:
@@ -496,7 +641,7 @@ def test_its_own_failure_is_raised_at_the_end(monkeypatch) -> None:
 
     vm = FakeHypervisor()
     vm.serve(52, echo)
-    monkeypatch.setattr(testing, "_join", full)
+    monkeypatch.setattr(FakeHypervisor, "_join", full)
     assert outcome(vm, 10) in (b"", Status.RESET)
     with fails_with(Status.REFUSED):
         virtsock.connect(vm.address(52), timeout=10, wait=0)
@@ -517,7 +662,7 @@ def test_close_whatever_is_going_on(vm) -> None:
         vm.inject(None)
         stream = clients.enter_context(virtsock.connect(vm.address(52), timeout=10))
         assert hears(stream) == b"x"
-        assert vm.path.is_socket() and vm.directory.stat().st_mode & 0o777 == 0o700
+        assert (vm.dialect == LIBKRUN or vm.path.is_socket()) and vm.directory.stat().st_mode & 0o777 == 0o700
         vm.close()
         assert read_all(stream) == b""
     assert not vm.directory.exists()
@@ -529,7 +674,7 @@ def test_rounds_leave_nothing() -> None:
     for number in range(100):
         with FakeHypervisor(DIALECTS[number % len(DIALECTS)]) as vm, socket.socket(socket.AF_UNIX) as client:
             vm.serve(52, echo)
-            client.connect(str(vm.path))
+            client.connect(f"{vm.path}_52" if vm.dialect == LIBKRUN else str(vm.path))
             if number % 2:
                 client.sendall(REQUEST[vm.dialect])
 
@@ -550,6 +695,8 @@ def test_a_directory_that_is_too_deep(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.skipif(not TOOL.exists(), reason="the command is not built")
 def test_the_command_connects(vm) -> None:
+    if vm.dialect not in HALF_CLOSES:
+        pytest.skip("the end of cat's input is the end of both directions there")
     vm.serve(52, echo)
     done = subprocess.run([TOOL, "cat", str(vm.address(52))], input=BIG, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"") and done.stdout == BIG

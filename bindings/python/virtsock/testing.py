@@ -5,17 +5,17 @@
         vm.serve(1024, handle)                                  # in the guest: a function that is given a Stream
         stream = virtsock.connect(vm.address(1024))             # on the host
 
-Owns the host's socket, which speaks a multiplexer's protocol (`Dialect`), and one thread; what comes is carried to whoever listens in the
-guest. Times are seconds. Needs the UNIX sockets of Python, which has none on Windows.
+Owns the host's socket, which speaks a multiplexer's protocol (`Dialect`) and ends conversations as that one does, and one thread; what
+comes is carried to whoever listens in the guest. Times are seconds. Needs the UNIX sockets of Python, which has none on Windows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
-import re
 import socket
 import tempfile
 import threading
@@ -23,58 +23,32 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self, get_args
+from typing import Self, get_args
 
-from . import Address, Error, Stream, port_from_service
+from . import Address, Error, Stream
+from . import _muxes as mux
+from ._muxes import Dialect, Fault
 from .native import CID_HOST
 
 __all__ = ["DIALECTS", "FAULTS", "Dialect", "FakeHypervisor", "Fault"]
 
-Dialect = Literal["firecracker", "cloud-hypervisor", "vhost-device-vsock", "openvmm", "hyperkit"]
-"""Whose protocol is spoken. They differ in the requests that they take, and in what they answer."""
-Fault = Literal["late", "pieces", "glued", "silent", "refused", "garbage", "reset"]
-"""What is done wrong: see `FakeHypervisor.inject`."""
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 
-_CID = 3  # of the guest
 _FIRST_OWN_PORT = 1 << 30
-_PIECE = 0.002  # between the bytes of an answer
-_GLUE = 0.5  # for a guest to say what can be glued
 _PATIENCE = 5.0  # with a function of the guest that does not end
+_LOOK = 0.01  # how often it is looked whether a guest that sends no more has closed
+_NO_ANSWER = ("libkrun", "hyperkit")
 
 _log = logging.getLogger(__name__)
-
-
-class _Manner(NamedTuple):
-    """How requests are taken: of at most so many bytes, of which the rest comes within `patience` after the first (0: with it; None: at
-    any time). What is answered: a port of its own, or what was asked for. Whether GUIDs are taken, and what follows too early is lost.
-    """
-
-    longest: int
-    patience: float | None
-    own_port: bool = False
-    services: bool = False
-    forgets: bool = False
-
-
-_MANNERS = {
-    "firecracker": _Manner(32, 0, own_port=True),
-    "cloud-hypervisor": _Manner(32, None, own_port=True),
-    "vhost-device-vsock": _Manner(8192, 0, forgets=True),
-    "openvmm": _Manner(45, 2, services=True),
-}
-
-
-class _HangUp(Exception):
-    """The multiplexer closes a connection, as they do where they can do nothing for it. Says why, for the log."""
 
 
 class FakeHypervisor:
     """A guest's multiplexer on this machine, from its making to `close`; a context manager.
 
-    dialect: whose protocol it speaks. fault: as for `inject`. `ValueError`: there is no such thing. Any method may be called from any
-    thread; none waits, but `close`.
+    dialect: whose protocol it speaks; the strictest unless told, so that what works with it works with the others. fault: as for `inject`.
+    most: connections at once, of which the next is hung up on unread; the dialect's unless told. `ValueError`: there is no such thing. Any
+    method may be called from any thread; none waits, but `close`.
     """
 
     dialect: Dialect
@@ -82,30 +56,34 @@ class FakeHypervisor:
     directory: Path
     """Of its own, removed at the end."""
     path: Path
-    """The socket in it: Firecracker's `uds_path`, HyperKit's `connect`."""
+    """The socket in it: Firecracker's `uds_path`, HyperKit's `connect`. libkrun has one for each port, this and `_PORT`."""
 
-    def __init__(self, dialect: Dialect = "firecracker", *, fault: Fault | None = None) -> None:
+    def __init__(self, dialect: Dialect = "firecracker", *, fault: Fault | None = None, most: int | None = None) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"dialect {dialect!r}: it is {', '.join(DIALECTS)}")
         self.dialect = dialect
+        self._manner = mux.MANNERS[dialect]
+        self._most = self._manner.most if most is None else most
         self.inject(fault)
         self._own_ports = itertools.count(_FIRST_OWN_PORT)
         self._services: dict[int, Callable[[Stream], object]] = {}
         self._guests: dict[threading.Thread, Stream] = {}
         self._errors: list[BaseException] = []
         self._closing = False
+        self._active = 0
+        self._runs = asyncio.Event()
+        self._runs.set()
+        self._open: set[int] = set()
+        self._loop = asyncio.SelectorEventLoop()
         with contextlib.ExitStack() as undone:
+            undone.callback(self._loop.close)
             self._folder = tempfile.TemporaryDirectory(prefix="virtsock-")
             undone.callback(self._folder.cleanup)
             self.directory = Path(self._folder.name)
-            self.path = self.directory / ("connect" if dialect == "hyperkit" else "vsock.sock")
-            self._listener = undone.enter_context(socket.socket(socket.AF_UNIX))
-            self._listener.setblocking(False)
-            self._listener.bind(str(self.path))
-            self._listener.listen(128)
+            self.path = self.directory / {"hyperkit": "connect", "libkrun": "port"}.get(dialect, "vsock.sock")
+            doors: list[tuple[socket.socket, int | None]] = [] if dialect == "libkrun" else [(mux.listening(self.path), None)]
             undone.pop_all()
-        self._loop = asyncio.SelectorEventLoop()
-        self._task = self._loop.create_task(self._serve())
+        self._task = self._loop.create_task(self._serve(doors))
         self._thread = threading.Thread(target=self._run, name=f"virtsock {dialect}", daemon=True)
         self._thread.start()
 
@@ -114,26 +92,41 @@ class FakeHypervisor:
     def address(self, port: int) -> Address:
         """What programs of the host connect to, to reach the guest's port, or listen on, to be reached from the guest.
 
-        `OverflowError`: a port is 0..2**32-1.
+        `OverflowError`: a port is 0..2**32-1. libkrun's ports lead one way each: to the guest from `serve` or `guest_address` on.
         """
+        if self.dialect == "libkrun":
+            return Address.unix(f"{self.path}_{mux.checked(port)}")
         return Address.hyperkit(self.directory, port) if self.dialect == "hyperkit" else Address.mux(self.path, port)
 
     def guest_address(self, port: int) -> Address:
         """What a service of the guest listens on; in a VM it would be `vsock://:PORT`. `OverflowError` as for `address`."""
-        return Address.unix(self._guest_path(port))
+        path = self._guest_path(port)
+        self._lead_in(port)
+        return Address.unix(path)
 
     def host_address(self, port: int) -> Address:
         """What a client in the guest connects to, to reach the host; in a VM it would be `vsock://host:PORT`. `OverflowError` likewise."""
+        if self.dialect == "libkrun":
+            return self.address(port)
         if self.dialect == "hyperkit":
-            return Address.unix(self.directory / f"{CID_HOST:08x}.{_checked(port):08x}")
-        return Address.unix(f"{self.path}_{_checked(port)}")
+            return Address.unix(self.directory / f"{CID_HOST:08x}.{mux.checked(port):08x}")
+        return Address.unix(f"{self.path}_{mux.checked(port)}")
 
     def serve(self, port: int, handler: Callable[[Stream], object]) -> None:
         """Makes a service of the guest: each client of the port is given to handler, in a thread of its own, and closed after it.
 
         What a handler raises is raised by `close`, unless the client broke off (`ConnectionResetError`, `BrokenPipeError`).
         """
-        self._services[_checked(port)] = handler
+        self._services[mux.checked(port)] = handler
+        self._lead_in(port)
+
+    def pause(self) -> None:
+        """The VM stands still: the host's socket accepts, and nothing answers or moves (vhost-device-vsock hangs up), until `resume`."""
+        self._call(self._runs.clear)
+
+    def resume(self) -> None:
+        """All goes on. Who came meanwhile arrives in the guest now, even if it has left."""
+        self._call(self._runs.set)
 
     def inject(self, fault: Fault | None, *, times: int | None = None, delay: float = 0.2) -> None:
         """Does a fault to the clients that come to the host's socket from now on: to the first `times` of them, None: to all.
@@ -141,12 +134,12 @@ class FakeHypervisor:
         late: is `delay` seconds late with the answer. pieces: answers byte by byte. glued: sends the answer and the first data of the
         guest at once, if that says something first. silent: never answers. refused: hangs up. garbage: answers something else.
         reset: breaks the connection at the first byte from the client. None: works from now on.
-        HyperKit answers nothing: pieces, glued and garbage are a `ValueError` there.
+        HyperKit and libkrun answer nothing: pieces, glued and garbage are a `ValueError` there.
         """
         if fault is not None and fault not in FAULTS:
             raise ValueError(f"fault {fault!r}: it is {', '.join(FAULTS)}")
-        if self.dialect == "hyperkit" and fault in ("pieces", "glued", "garbage"):
-            raise ValueError(f"fault {fault!r}: HyperKit has no answer that it could be done to")
+        if self.dialect in _NO_ANSWER and fault in ("pieces", "glued", "garbage"):
+            raise ValueError(f"fault {fault!r}: {self.dialect} has no answer that it could be done to")
         done = itertools.repeat((fault, delay)) if times is None else itertools.repeat((fault, delay), times)
         self._faults: Iterator[tuple[Fault | None, float]] = itertools.chain(done, itertools.repeat((None, 0.0)))
 
@@ -192,7 +185,7 @@ class FakeHypervisor:
     # --- The guest ---
 
     def _guest_path(self, port: int) -> Path:
-        return self.directory / f"guest_{_checked(port)}"
+        return self.directory / f"guest_{mux.checked(port)}"
 
     def _reach(self, port: int) -> socket.socket:
         """The multiplexer's end of a connection to the guest. Never waits: one that cannot be had at once is refused."""
@@ -208,7 +201,7 @@ class FakeHypervisor:
             ours.connect(str(self._guest_path(port)))
         except OSError as why:
             ours.close()
-            raise _HangUp(f"nobody listens on port {port} of the guest: {why}") from why
+            raise mux.HangUp(f"nobody listens on port {port} of the guest: {why}") from why
         return ours
 
     def _start(self, port: int, handler: Callable[[Stream], object], stream: Stream) -> None:
@@ -237,150 +230,119 @@ class FakeHypervisor:
         except Exception as error:
             self._errors.append(error)
 
-    async def _serve(self) -> None:
-        with self._listener:
-            async with asyncio.TaskGroup() as clients:
-                try:
-                    while True:
-                        await _readable(self._listener)
-                        self._admit(clients)
-                finally:
-                    self._closing = True
-                    for stream in self._guests.values():
-                        stream.abort()
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        """In the thread; nothing after the end."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
 
-    def _admit(self, clients: asyncio.TaskGroup) -> None:
-        client, _ = self._listener.accept()
-        client.setblocking(False)
-        task = clients.create_task(self._attend(client, *next(self._faults)))
-        task.add_done_callback(lambda _: client.close())  # also of one that was cancelled before it began
+    def _lead_in(self, port: int) -> None:
+        """Makes libkrun's socket for a port of the guest, which accepts from then on, whoever listens."""
+        if self.dialect == "libkrun" and port not in self._open and not self._loop.is_closed():
+            self._open.add(port)
+            self._call(self._keep, mux.listening(Path(f"{self.path}_{port}")), port)
 
-    async def _attend(self, client: socket.socket, fault: Fault | None, delay: float) -> None:
+    def _keep(self, listener: socket.socket, port: int | None) -> None:
+        self._clients.create_task(self._accept(listener, port)).add_done_callback(lambda _: listener.close())
+
+    async def _serve(self, doors: list[tuple[socket.socket, int | None]]) -> None:
+        async with asyncio.TaskGroup() as self._clients:
+            try:
+                for listener, port in doors:
+                    self._keep(listener, port)
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._closing = True
+                for stream in self._guests.values():
+                    stream.abort()
+
+    async def _accept(self, listener: socket.socket, port: int | None) -> None:
+        while True:
+            await mux.readable(listener)
+            client, _ = listener.accept()
+            client.setblocking(False)
+            task = self._clients.create_task(self._attend(client, port, *next(self._faults)))
+            self._active += 1
+            task.add_done_callback(functools.partial(self._leave, client))  # also of one that was cancelled before it began
+
+    def _leave(self, client: socket.socket, _: asyncio.Task[None]) -> None:
+        self._active -= 1
+        client.close()
+
+    async def _attend(self, client: socket.socket, port: int | None, fault: Fault | None, delay: float) -> None:
         try:
-            port, answer = await (_ask_hyperkit(client) if self.dialect == "hyperkit" else self._ask(client))
+            if self._most is not None and self._active > self._most:
+                raise mux.HangUp(f"{self._most} connections are all that it takes")
+            if self._manner.hangs_up and not self._runs.is_set():
+                raise mux.HangUp("the VM is paused")
+            await self._runs.wait()
+            port, answer = (port, b"") if port is not None else await self._ask(client)
             if fault == "late":
                 await asyncio.sleep(delay)
             if fault == "refused":
                 return
             if fault == "silent":
-                await _drop(client)
+                await mux.drop(client)
             elif fault == "garbage":
-                await _send(client, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                await mux.send(client, b"HTTP/1.1 400 Bad Request\r\n\r\n")
             else:
                 with self._reach(port) as guest:
-                    await _answer(client, guest, answer, fault)
-                    await _join(client, guest, fault == "reset")
-        except _HangUp as why:
+                    await mux.answer(client, guest, answer, fault)
+                    await self._join(client, guest, fault == "reset")
+        except mux.HangUp as why:
             _log.warning("the fake %s hangs up: %s", self.dialect, why)
         except ConnectionError:  # the client broke off
             pass
 
     async def _ask(self, client: socket.socket) -> tuple[int, bytes]:
         """The port that a client wants, and what it is to be answered."""
-        manner = _MANNERS[self.dialect]
-        line = await _read_line(client, manner)
+        if self.dialect == "hyperkit":
+            return await mux.ask_hyperkit(client)
+        manner = self._manner
+        line = await mux.read_line(client, manner)
         words = line.split() if line.endswith(b"\n") else []
-        port = _port(words[1], manner.services) if len(words) == 2 and words[0].lower() == b"connect" else None
+        if manner.loose and len(words) > 1:
+            words = [words[0], words[1].removeprefix(b"+")]
+        port = mux.port_of(words[1], manner.services) if len(words) == 2 and words[0].lower() == b"connect" else None
         if port is None:
-            raise _HangUp(f"no request that it takes: {line!r}")
+            raise mux.HangUp(f"no request that it takes: {line!r}")
         if manner.own_port:
             return port, b"OK %d\n" % next(self._own_ports)
         return port, b"OK %d\n" % port if words[1].isdigit() else b"OK %s\n" % words[1].lower()
 
+    # --- Conversations ---
 
-def _checked(port: int) -> int:
-    if not 0 <= port < 1 << 32:
-        raise OverflowError(f"{port} is not within 0..{(1 << 32) - 1}")
-    return port
+    async def _join(self, client: socket.socket, guest: socket.socket, breaks: bool) -> None:
+        """Carries both ways until both have ended; where an end breaks, both do, since the caller closes them."""
+        try:
+            async with asyncio.TaskGroup() as ways:
+                back = ways.create_task(self._back(guest, client))
+                ways.create_task(mux.break_off(client) if breaks else self._forth(client, guest, back))
+        except* ConnectionError:
+            pass
 
+    async def _forth(self, client: socket.socket, guest: socket.socket, back: asyncio.Task[None]) -> None:
+        await self._pour(client, guest)
+        if not self._manner.ends_both:
+            mux.end(guest)
+            return
+        back.cancel()
+        with contextlib.suppress(OSError):
+            guest.shutdown(socket.SHUT_RDWR)
+            while guest.recv(1 << 16):  # what is on its way back is lost; left unread it would be a break for the guest
+                pass
+        await asyncio.sleep(self._manner.host_end)
+        raise mux.Over
 
-def _port(word: bytes, services: bool) -> int | None:
-    if word.isdigit():
-        return int(word) if int(word) < 1 << 32 else None
-    with contextlib.suppress(ValueError, LookupError):
-        return port_from_service(word.decode()) if services else None
-    return None
+    async def _back(self, guest: socket.socket, client: socket.socket) -> None:
+        await self._pour(guest, client)
+        if not self._manner.keeps_end:
+            mux.end(client)
+            return
+        while not mux.has_closed(guest):
+            await asyncio.sleep(_LOOK)
+        raise mux.Over
 
-
-async def _readable(sock: socket.socket) -> None:
-    """Takes nothing, so that nothing is lost if this is cancelled."""
-    ready = asyncio.Event()
-    asyncio.get_running_loop().add_reader(sock, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        asyncio.get_running_loop().remove_reader(sock)
-
-
-async def _receive(sock: socket.socket, size: int) -> bytes:
-    return await asyncio.get_running_loop().sock_recv(sock, size)
-
-
-async def _send(sock: socket.socket, data: bytes) -> None:
-    await asyncio.get_running_loop().sock_sendall(sock, data)
-
-
-async def _read_line(client: socket.socket, manner: _Manner) -> bytes:
-    """A byte a time, since what follows is the guest's. Without newline: it ended, came too slowly, or is too long."""
-    line = await _receive(client, 1)
-    with contextlib.suppress(BlockingIOError, TimeoutError):
-        async with asyncio.timeout(manner.patience or None):
-            while line and not line.endswith(b"\n") and len(line) < manner.longest:
-                byte = client.recv(1) if manner.patience == 0 else await _receive(client, 1)
-                if not byte:
-                    break
-                line += byte
-        if manner.forgets:
-            client.recv(8192)
-    return line
-
-
-async def _ask_hyperkit(client: socket.socket) -> tuple[int, bytes]:
-    line = await _receive(client, 18)
-    words = re.fullmatch(rb"([0-9a-f]{8})\.([0-9a-f]{8})\n", line)
-    if words is None or int(words[1], 16) != _CID:
-        raise _HangUp(f"no request that it takes: {line!r}")
-    return int(words[2], 16), b""
-
-
-async def _answer(client: socket.socket, guest: socket.socket, answer: bytes, fault: Fault | None) -> None:
-    if fault == "pieces":
-        for byte in answer:
-            await _send(client, bytes([byte]))
-            await asyncio.sleep(_PIECE)
-        return
-    if fault == "glued":
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GLUE):
-                await _readable(guest)
-            answer += guest.recv(4096)
-    if answer:
-        await _send(client, answer)
-
-
-async def _join(client: socket.socket, guest: socket.socket, breaks: bool) -> None:
-    """Carries both ways until both have ended; where an end breaks, both do, since the caller closes them."""
-    try:
-        async with asyncio.TaskGroup() as ways:
-            ways.create_task(_carry(guest, client))
-            ways.create_task(_break(client) if breaks else _carry(client, guest))
-    except* ConnectionError:
-        pass
-
-
-async def _carry(source: socket.socket, sink: socket.socket) -> None:
-    while data := await _receive(source, 1 << 16):
-        await _send(sink, data)
-    with contextlib.suppress(OSError):  # macOS says so of a peer that has gone
-        sink.shutdown(socket.SHUT_WR)
-
-
-async def _break(client: socket.socket) -> None:
-    """What has come and is not read makes the close a reset."""
-    await _readable(client)
-    raise ConnectionResetError
-
-
-async def _drop(client: socket.socket) -> None:
-    while await _receive(client, 1 << 16):
-        pass
+    async def _pour(self, source: socket.socket, sink: socket.socket) -> None:
+        while data := await mux.receive(source, 1 << 16):
+            await self._runs.wait()
+            await mux.send(sink, data)
