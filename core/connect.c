@@ -145,6 +145,7 @@ static void begin_attempt(struct vs_connecting *c, virtsock_stream *s)
     c->attempt.timeout_ms = timeout;
     c->attempt.until = until_of_attempt(c);
     c->attempt.asked = false;
+    c->attempt.stays_until = 0;
     atomic_fetch_add(&s->attempts, 1);
     atomic_store(&s->last_status, VIRTSOCK_OK);
     atomic_store(&s->last_code, 0);
@@ -210,6 +211,32 @@ static virtsock_status after_failure(struct vs_connecting *c, virtsock_stream *s
     return VIRTSOCK_E_AGAIN;
 }
 
+/* Connected: whether to somebody, where STAYS asks for that. Some ways accept before anybody listens, and hang up then. */
+static virtsock_status stays(struct vs_connecting *c, struct vs_cause *why)
+{
+    const int64_t ms = vs_option(&c->options, VIRTSOCK_OPTION_STAYS, 0);
+    int64_t       n;
+    int           code;
+
+    if (ms == 0)
+        return VIRTSOCK_OK;
+    if (c->attempt.stays_until == 0) {
+        c->attempt.stays_until = vs_deadline(ms);
+        c->attempt.until = c->wait_until != 0 ? c->wait_until : VS_FOREVER;
+    }
+    vs_abandon(c->attempt.fd, &c->attempt.pending);
+    n = vs_peek(c->attempt.fd);
+    if (n > 0 || (vs_would_block((int)-n) && vs_now_ms() >= c->attempt.stays_until))
+        return VIRTSOCK_OK;
+    if (n == 0 || !vs_would_block((int)-n))
+        return vs_because(why, VIRTSOCK_E_REFUSED, "it was accepted, and hung up on before a byte came: nobody listens behind it yet");
+    if ((code = vs_await(c->attempt.fd, &c->attempt.pending)) != 0)
+        return vs_os_cause(why, "connect", c->attempt.address->scheme, code);
+    c->attempt.events = VIRTSOCK_WANT_RECV;
+    c->attempt.again_at = c->attempt.stays_until;
+    return VIRTSOCK_E_AGAIN;
+}
+
 /* OK: attempt.fd is connected. AGAIN: virtsock_stream_wants tells for what. */
 static virtsock_status step(struct vs_connecting *c, virtsock_stream *s, struct vs_cause *why, char *text, size_t cap)
 {
@@ -219,7 +246,9 @@ static virtsock_status step(struct vs_connecting *c, virtsock_stream *s, struct 
         return VIRTSOCK_E_AGAIN;
     if (!c->begun)
         begin_attempt(c, s);
-    status = c->transport->connect(&c->attempt, why);
+    status = c->attempt.stays_until != 0 ? VIRTSOCK_OK : c->transport->connect(&c->attempt, why);
+    if (status == VIRTSOCK_OK)
+        status = stays(c, why);
     if (status == VIRTSOCK_OK || (status == VIRTSOCK_E_AGAIN && vs_now_ms() < c->attempt.until))
         return status;
     if (status == VIRTSOCK_E_AGAIN)

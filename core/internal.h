@@ -85,7 +85,7 @@ virtsock_status vs_resolve_vm(virtsock_address **out, const virtsock_address *ad
 
 /* --- Options ------------------------------------------------------------------------------------------------------------ */
 
-#define VS_OPTIONS_END 16               /* one past the last number */
+#define VS_OPTIONS_END 17               /* one past the last number */
 #define VS_RULES_MAX   16
 
 struct vs_rule {

@@ -366,7 +366,7 @@ def test_tcp(folder):
 
 
 # What an answer of a multiplexer, or none, is called: a fault of virtsock mux, the cause, and a word of the advice.
-ANSWERS = {"refused": "nobody-listens", "unread": "nobody-listens", "garbage": "other-dialect", "nul": "other-dialect", "endless": "other-dialect",
+ANSWERS = {"refused": "nobody-listens", "unread": "connection-limit", "garbage": "other-dialect", "nul": "other-dialect", "endless": "other-dialect",
            "digits": "other-dialect", "cut": "other-dialect", "silent": "no-answer"}
 
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """`virtsock wait`: at once, late, never; and what it says meanwhile. Multiplexers are `virtsock mux`."""
 
+import contextlib
+import itertools
 import os
 import pty
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -97,6 +100,65 @@ def test_broken_answer_is_not_waited_over(vm):  # noqa: F811
     with mux(vm, "--fault", "garbage"):
         assert run("wait", address(vm, "vsock-mux")).returncode == 1
     assert time.monotonic() - begun < 5
+
+
+@contextlib.contextmanager
+def early(path, hung_up, delay=0.0):
+    """As libkrun's and vfkit's sockets: accepts, and hangs up on so many clients; then it echoes."""
+    came = []
+
+    def attend(connection, number):
+        with connection:
+            came.append(number)
+            if number < hung_up:
+                time.sleep(delay)
+                return
+            with contextlib.suppress(OSError):
+                while data := connection.recv(4096):
+                    connection.sendall(data)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                threading.Thread(target=attend, args=[listener.accept()[0], number], daemon=True).start()
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield came
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.mark.parametrize("command", ["wait", "cat", "relay"])
+def test_who_hangs_up_at_once_is_not_there_yet(where, command):
+    """And is tried again, whatever a client has to say; without the option a connection is a connection."""
+    path = where.removeprefix("unix://")
+    with early(path, 3) as came:
+        words = ["--wait", "20", "--stays", "0.2"]
+        if command == "wait":
+            assert run("wait", *words, where).returncode == 0
+        elif command == "cat":
+            assert run("cat", *words, where, input=b"hello").stdout == b"hello"
+        else:
+            with running("relay", "-v", *words, f"{where}-r", where, stderr=subprocess.PIPE) as relay:
+                relay.stderr.readline()
+                assert run("cat", f"{where}-r", input=b"hello").stdout == b"hello"
+        assert len(came) == 4
+    os.unlink(path)
+    with early(path, 1):
+        assert run("wait", "--wait", "20", where).returncode == 0
+
+
+def test_that_it_hung_up_is_said(where):
+    with early(where.removeprefix("unix://"), 1000, delay=0.1) as came:
+        done = run("wait", "-v", "--wait", "0.5", "--stays", "1", where)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert b"hung up on before a byte came" in done.stderr and b"attempt 2 " in done.stderr
+        assert len(came) > 1
+        assert run("wait", "--wait", "0", "--stays", "0.05", where).returncode == 0     # it hangs up later than that
 
 
 def test_progress_on_a_terminal(where):

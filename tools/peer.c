@@ -12,7 +12,7 @@
 #include "platform.h"
 #include "report.h"
 
-struct peer_settings peer_settings = { .timeout_ms = ARG_UNSET, .wait_ms = ARG_UNSET, .mode = ARG_UNSET };
+struct peer_settings peer_settings = { .timeout_ms = ARG_UNSET, .wait_ms = ARG_UNSET, .stays_ms = ARG_UNSET, .mode = ARG_UNSET };
 
 static virtsock_options *options;       /* made from them, for every connection and listener */
 
@@ -32,6 +32,8 @@ static int check_part(bool listening)
         misfit = "--timeout";
     else if (listening && peer_settings.wait_ms != ARG_UNSET)
         misfit = "--wait";
+    else if (listening && peer_settings.stays_ms != ARG_UNSET)
+        misfit = "--stays";
     else if (!listening && peer_settings.mode != ARG_UNSET)
         misfit = "--mode";
     else if (!listening && peer_settings.allow.count > 0)
@@ -61,6 +63,8 @@ static virtsock_status make_options(virtsock_error *err)
         status = set(VIRTSOCK_OPTION_CONNECT_TIMEOUT, p->timeout_ms, err);
     if (status == VIRTSOCK_OK)
         status = set(VIRTSOCK_OPTION_WAIT, p->wait_ms, err);
+    if (status == VIRTSOCK_OK)
+        status = set(VIRTSOCK_OPTION_STAYS, p->stays_ms, err);
     return status;
 }
 

@@ -15,15 +15,18 @@
 
 struct peer_settings {
     int             verbose;
-    int64_t         timeout_ms, wait_ms;        /* connecting; ARG_UNSET or -1 for ever */
+    int64_t         timeout_ms, wait_ms, stays_ms;      /* connecting; ARG_UNSET, or -1 for ever */
     int64_t         mode;                       /* listening */
     struct arg_list allow;
 };
 extern struct peer_settings peer_settings;
 
+#define PEER_STAYS "connecting: who hangs up within that, without a byte, is not there yet (libkrun, vfkit, HyperKit)"
+
 #define ARGS_REACH                                                                                                              \
     { 0, "timeout", "SECONDS", ARG_SECONDS, &peer_settings.timeout_ms, "connecting: give an attempt up after that" },          \
     { 0, "wait", "SECONDS", ARG_SECONDS, &peer_settings.wait_ms, "connecting: try again until the peer is there, so long at most" }, \
+    { 0, "stays", "SECONDS", ARG_SECONDS, &peer_settings.stays_ms, PEER_STAYS },                                                 \
     { 0, "allow", "RULE", ARG_LIST, &peer_settings.allow, "listening: whom to accept: host, local, CID, CID-CID, uid=N, self" },  \
     { 0, "mode", "OCTAL", ARG_OCTAL, &peer_settings.mode, "listening: permissions of a UNIX socket, 600 unless told" }
 

@@ -55,6 +55,7 @@ local virtsock = {}
 ---@field timeout? number of each later call as a whole, and of an attempt to connect
 ---@field connect_timeout? number of an attempt to connect, with its handshake
 ---@field wait? number how long to try again where nobody listens yet; math.huge: for ever
+---@field stays? number in which a peer that hangs up without a byte is not there yet (libkrun, vfkit, HyperKit)
 ---@field backoff_first? number the first pause between attempts
 ---@field backoff_max? number the longest
 ---@field linger? number that `close` waits for the peer's end

@@ -100,7 +100,7 @@ end
 
 -- --- Options -------------------------------------------------------------------------------------------------------------------
 
-local in_seconds = { connect_timeout = true, wait = true, backoff_first = true, backoff_max = true, linger = true }
+local in_seconds = { connect_timeout = true, wait = true, stays = true, backoff_first = true, backoff_max = true, linger = true }
 
 local function set_option(handle, name, value)
   if name == "allow" then

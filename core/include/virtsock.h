@@ -138,7 +138,10 @@ enum {
                                                    whose handler has no SA_RESTART; untimed, a call is one system call */
     VIRTSOCK_OPTION_HYPERV_PASSTHRU  = 13,      /* 0 or 1; Windows 1607 to before 22H2 */
     VIRTSOCK_OPTION_HYPERV_SUSPEND   = 14,      /* 0 or 1: stay connected while the VM is paused; Windows 1709 */
-    VIRTSOCK_OPTION_HYPERV_HIGH_VTL  = 15       /* 0 or 1; Windows 11 22H2 */
+    VIRTSOCK_OPTION_HYPERV_HIGH_VTL  = 15,      /* 0 or 1; Windows 11 22H2 */
+    VIRTSOCK_OPTION_STAYS            = 16       /* ms that a connection lasts, or hears a byte, before it is one; default 0. One that ends
+                                                 * earlier is REFUSED: libkrun, vfkit and HyperKit accept before a guest's
+                                                 * program listens. Not on Windows */
 };
 
 /* Items that virtsock_stream_get tells. */

@@ -123,6 +123,8 @@ int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 int64_t vs_send(virtsock_fd fd, const void *data, size_t size, int64_t until);
 int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, size_t max, int64_t until);     /* the first max bytes */
 int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, int64_t until);
+/* 1: a byte lies there, and stays; 0: the end; or minus the code. Never blocks. Where VS_WAITS_INSIDE nothing can tell: 1. */
+int64_t vs_peek(virtsock_fd fd);
 /* One message; *cut: it was longer than cap. */
 int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until);
 /* One AF_VSOCK message that must not be torn: waits at most until the deadline for the room that is missing; a signal ends it only if

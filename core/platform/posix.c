@@ -100,6 +100,13 @@ int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, int64_t until)
     return received(fd, recv((int)fd, buf, cap, until == VS_FOREVER ? 0 : MSG_DONTWAIT));
 }
 
+int64_t vs_peek(virtsock_fd fd)
+{
+    char byte;
+
+    return received(fd, recv((int)fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
+}
+
 int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until)
 {
     struct iovec  piece = { buf, cap };

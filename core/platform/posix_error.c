@@ -8,6 +8,7 @@
 
 #define MODULES "load vhost_vsock on the host, vmw_vsock_virtio_transport (or hv_sock) in the guest, vsock_loopback for CID 1"
 #define GUEST "start the service in the guest; while it boots, wait for it (option WAIT, --wait)"
+#define CONNECTIONS "Firecracker and Cloud Hypervisor take 1,023 a VM: close some, or wait for room (option WAIT, --wait); or its VM is paused"
 #define SECCOMP "a container's seccomp profile may forbid AF_VSOCK: allow socket(AF_VSOCK) in a custom profile; no module is missing"
 
 const struct vs_code vs_codes[] = {
@@ -28,9 +29,9 @@ const struct vs_code vs_codes[] = {
 #endif
     ROW("connect", VSOCK, ECONNRESET, REFUSED, "nobody listens on that port of the peer",
         "start the service in the peer; while it boots, wait for it (option WAIT, --wait)"),
-    ROW("connect", MUX, ECONNRESET, REFUSED, "the multiplexer hung up: nobody listens on that port of the guest", GUEST),
+    ROW("connect", MUX, ECONNRESET, REFUSED, "the multiplexer hung up before it had read the request: too many connections", CONNECTIONS),
     ROW("connect", ANY, ECONNRESET, REFUSED, "the peer closed the connection at once", "see whether the service runs, then try again"),
-    ROW("connect", MUX, EPIPE, REFUSED, "the multiplexer hung up at once", GUEST),
+    ROW("connect", MUX, EPIPE, REFUSED, "the multiplexer hung up before it had read the request: too many connections", CONNECTIONS),
     ROW("connect", UNIX, EPIPE, REFUSED, "the hypervisor hung up at once", "see whether its VM runs"),
     ROW("connect", UNIX, ECONNREFUSED, REFUSED, "nobody listens on that socket any more",
         "its program has ended: start it again, or wait for it (option WAIT, --wait)"),

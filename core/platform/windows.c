@@ -138,6 +138,12 @@ int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, int64_t until)
     return n == -ERROR_BROKEN_PIPE || n == -ERROR_HANDLE_EOF || n == -WSAEDISCON || n == -WSAESHUTDOWN ? 0 : n;
 }
 
+int64_t vs_peek(virtsock_fd fd)
+{
+    (void)fd;
+    return 1;
+}
+
 /* Windows has no sockets that keep messages apart and connections together. */
 int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until)
 {

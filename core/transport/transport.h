@@ -20,6 +20,7 @@ struct vs_attempt {
     int         events;                 /* after AGAIN: what to wait for on pending.fd (VIRTSOCK_WANT_); 0: time alone */
     int64_t     again_at;               /* after AGAIN: step then, whatever happened; VS_FOREVER: no need */
     bool        asked;                  /* a handshake's request has left */
+    int64_t     stays_until;            /* the edge's: connected, and not taken for it before, unless a byte comes; 0: not connected */
     size_t      heard;                  /* bytes of the answer, in line */
     char        line[VS_LINE_MAX];
 };
@@ -81,7 +82,8 @@ extern const struct vs_transport vs_vm, vs_hyperkit, vs_mux, vs_unix, vs_tcp, vs
     (VS_OPTION_BIT(VIRTSOCK_OPTION_CONNECT_TIMEOUT) | VS_OPTION_BIT(VIRTSOCK_OPTION_WAIT)                       \
      | VS_OPTION_BIT(VIRTSOCK_OPTION_BACKOFF_FIRST) | VS_OPTION_BIT(VIRTSOCK_OPTION_BACKOFF_MAX)                \
      | VS_OPTION_BIT(VIRTSOCK_OPTION_LINGER) | VS_OPTION_BIT(VIRTSOCK_OPTION_BACKLOG)                           \
-     | VS_OPTION_BIT(VIRTSOCK_OPTION_MESSAGE_MAX) | VS_OPTION_BIT(VIRTSOCK_OPTION_INTERRUPTIBLE))
+     | VS_OPTION_BIT(VIRTSOCK_OPTION_MESSAGE_MAX) | VS_OPTION_BIT(VIRTSOCK_OPTION_INTERRUPTIBLE)                \
+     | (VS_WAITS_INSIDE ? 0 : VS_OPTION_BIT(VIRTSOCK_OPTION_STAYS)))
 #define VS_BACKLOG 128                  /* unless the option says otherwise */
 
 /* NULL, with *why, for a scheme that this version or this system does not have. */

@@ -18,7 +18,8 @@ TEST(ranges)
         { VIRTSOCK_OPTION_INTERRUPTIBLE, 3, VIRTSOCK_E_INVALID },      { VIRTSOCK_OPTION_LINGER, -1, VIRTSOCK_E_INVALID },
         { VIRTSOCK_OPTION_MESSAGE_MAX, 0, VIRTSOCK_E_INVALID },        { VIRTSOCK_OPTION_MESSAGE_MAX, INT64_MAX, VIRTSOCK_E_INVALID },
         { VIRTSOCK_OPTION_BUFFER_SIZE, INT64_MIN, VIRTSOCK_E_INVALID }, { 0, 1, VIRTSOCK_E_UNSUPPORTED },
-        { 16, 1, VIRTSOCK_E_UNSUPPORTED },                             { -1, 1, VIRTSOCK_E_UNSUPPORTED },
+        { VIRTSOCK_OPTION_STAYS, 0, VIRTSOCK_OK },                     { VIRTSOCK_OPTION_STAYS, -1, VIRTSOCK_E_INVALID },
+        { 17, 1, VIRTSOCK_E_UNSUPPORTED },                             { -1, 1, VIRTSOCK_E_UNSUPPORTED },
     };
     virtsock_options *o = virtsock_options_new();
     virtsock_error    e;

@@ -178,6 +178,100 @@ TEST(waits_for_a_late_listener)
     virtsock_options_free(o);
 }
 
+/* Clients come one after another: as many as told are hung up on, the next hears a byte where there is one, and is kept until it leaves. */
+struct early {
+    virtsock_listener *l;
+    int                hung_up;
+    const char        *byte;
+};
+
+static void *accept_early(void *from)
+{
+    const struct early *early = from;
+    virtsock_stream    *s;
+    virtsock_error      e = { 0 };
+    char                buf[8];
+    size_t              n;
+
+    for (int i = 0; i <= early->hung_up; i++) {
+        CHECK_OK(virtsock_accept(&s, early->l, TEST_PATIENT_MS, &e), e);
+        if (i == early->hung_up && early->byte != NULL)
+            CHECK_OK(virtsock_stream_send(s, early->byte, 1, &n, TEST_PATIENT_MS, &e), e);
+        if (i == early->hung_up)
+            CHECK_STATUS(virtsock_stream_recv(s, buf, sizeof buf, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
+        virtsock_stream_free(s);
+    }
+    return NULL;
+}
+
+TEST(who_hangs_up_without_a_byte_is_not_there_yet)
+{
+    virtsock_address *a = test_parse(test_address());
+    virtsock_options *o = with(VIRTSOCK_OPTION_STAYS, 100);
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    int64_t           attempts;
+    struct early      early = { .hung_up = 1 };
+    struct test_watch w;
+    struct test_call  listener;
+
+#ifdef _WIN32
+    SKIP("Windows does not tell before a receive");
+#endif
+    CHECK_OK(virtsock_listen(&early.l, a, NULL, &e), e);
+    test_call_begin(&listener, accept_early, &early);
+    CHECK_STATUS(virtsock_connect(&s, a, o, &e), VIRTSOCK_E_REFUSED, e);
+    CHECK(strstr(e.message, "hung up") != NULL);
+    w = test_watch_begin();
+    CHECK_OK(virtsock_connect(&s, a, o, &e), e);                /* which has lasted */
+    test_watch_end(&w);
+    CHECK_WATCH(w, 100, 100 + 10 * test_late_ms());
+    virtsock_stream_free(s);
+    test_call_end(&listener);
+
+    early.hung_up = 3;
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_WAIT, TEST_PATIENT_MS, &e), e);
+    test_call_begin(&listener, accept_early, &early);
+    CHECK_OK(virtsock_connect(&s, a, o, &e), e);
+    CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_ATTEMPTS, &attempts, &e), e);
+    CHECK(attempts == 4);
+    virtsock_stream_free(s);
+    test_call_end(&listener);
+    virtsock_listener_free(early.l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
+TEST(a_byte_says_that_a_peer_is_there)
+{
+    virtsock_address *a = test_parse(test_address());
+    virtsock_options *o = with(VIRTSOCK_OPTION_STAYS, TEST_PATIENT_MS);
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+    struct early      early = { .byte = "!" };
+    struct test_watch w;
+    struct test_call  listener;
+    char              byte;
+    size_t            n;
+
+#ifdef _WIN32
+    SKIP("Windows does not tell before a receive");
+#endif
+    CHECK_OK(virtsock_listen(&early.l, a, NULL, &e), e);
+    test_call_begin(&listener, accept_early, &early);
+    w = test_watch_begin();
+    CHECK_OK(virtsock_connect(&s, a, o, &e), e);
+    test_watch_end(&w);
+    CHECK_WATCH(w, 0, 10 * test_late_ms());
+    CHECK_OK(virtsock_stream_recv(s, &byte, 1, &n, TEST_PATIENT_MS, &e), e);    /* and it is still there to be received */
+    CHECK(n == 1 && byte == '!');
+    virtsock_stream_free(s);
+    test_call_end(&listener);
+    virtsock_listener_free(early.l);
+    virtsock_address_free(a);
+    virtsock_options_free(o);
+}
+
 TEST(wait_ends_with_the_last_cause)
 {
     virtsock_options *o = with(VIRTSOCK_OPTION_WAIT, 200);

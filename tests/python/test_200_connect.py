@@ -73,6 +73,23 @@ def test_wait_that_nobody_answers(address) -> None:
     assert caught.value.attempts > 1 and caught.value.status == Status.TIMEOUT and caught.value.errno > 0
 
 
+def test_who_hangs_up_without_a_byte_is_not_there_yet(address) -> None:
+    where = address()
+    with virtsock.listen(where, timeout=10) as listener:
+
+        def serve() -> None:
+            for _ in range(4):
+                listener.accept().abort()
+            with listener.accept() as last:
+                last.recv(1)
+
+        with running(serve):
+            with fails_with(Status.REFUSED, "hung up"):
+                virtsock.connect(where, stays=0.1)
+            with virtsock.connect(where, stays=0.1, wait=20) as client:
+                assert client.info["attempts"] == 4
+
+
 def test_wait(address) -> None:
     where = address()
     made = []

@@ -17,7 +17,7 @@
 #include "report.h"
 
 #define ANSWER_MS 5000                  /* unless --timeout says, where the system does not end an attempt by itself */
-#define HANGUP_MS 500                   /* in which HyperKit refuses */
+#define STAYS_MS  500                   /* unless --stays says, where a connection proves little */
 
 static struct {
     const char *root;
@@ -154,18 +154,12 @@ static void judge(const virtsock_address *address, const virtsock_error *err, co
     finding_problem(id, advice, err->os_code, "%s", err->message);
 }
 
-/* HyperKit says nothing to a connection that it takes, and ends one that nobody listens for; a service that leaves at once looks the same. */
-static virtsock_status listen_for_hangup(virtsock_stream *stream, virtsock_error *err)
+/* HyperKit, and those that have a UNIX socket a port, take a connection and end it where nobody listens in the guest. */
+static bool accepts_early(const virtsock_address *address)
 {
-    char            byte;
-    size_t          n;
-    virtsock_status status = virtsock_stream_recv(stream, &byte, 1, &n, HANGUP_MS, err);
+    virtsock_scheme scheme = virtsock_address_scheme(address);
 
-    if (status != VIRTSOCK_E_EOF && status != VIRTSOCK_E_RESET)
-        return VIRTSOCK_OK;
-    *err = (virtsock_error){ .status = VIRTSOCK_E_REFUSED, .scheme = VIRTSOCK_SCHEME_HYPERKIT, .op = "connect",
-                             .message = "HyperKit hung up: nobody listens on that port of the guest" };
-    return err->status;
+    return scheme == VIRTSOCK_SCHEME_HYPERKIT || scheme == VIRTSOCK_SCHEME_UNIX;
 }
 
 static virtsock_status try_connecting(const virtsock_address *address, virtsock_error *err)
@@ -175,8 +169,6 @@ static virtsock_status try_connecting(const virtsock_address *address, virtsock_
 
     if (status == VIRTSOCK_E_TIMEOUT && cause != VIRTSOCK_OK)
         err->status = cause;            /* and not that the time has passed */
-    if (status == VIRTSOCK_OK && virtsock_address_scheme(address) == VIRTSOCK_SCHEME_HYPERKIT)
-        status = listen_for_hangup(stream, err);
     virtsock_stream_free(stream);
     return status;
 }
@@ -252,12 +244,15 @@ static int run(char **operand, int count)
     virtsock_error    err;
     int               code;
 
-    if (count == 0 && (set.listen || peer_settings.timeout_ms != ARG_UNSET || peer_settings.wait_ms != ARG_UNSET))
-        return report_usage("--listen, --timeout and --wait are for an address");
+    if (count == 0 && (set.listen || peer_settings.timeout_ms != ARG_UNSET || peer_settings.wait_ms != ARG_UNSET
+                       || peer_settings.stays_ms != ARG_UNSET))
+        return report_usage("--listen, --timeout, --wait and --stays are for an address");
     if (count > 0 && virtsock_address_parse(&address, operand[0], &err) != VIRTSOCK_OK)
         return report_argument(&err);
     if (count > 0 && !set.listen && peer_settings.timeout_ms == ARG_UNSET && kind_of(virtsock_address_scheme(address)) != VIRTSOCK_SCHEME_VSOCK)
         peer_settings.timeout_ms = ANSWER_MS;
+    if (count > 0 && !set.listen && peer_settings.stays_ms == ARG_UNSET && accepts_early(address))
+        peer_settings.stays_ms = STAYS_MS;
     code = peer_options(set.listen);
     if (code == EXIT_DONE)
         code = diagnose(address);
@@ -268,6 +263,7 @@ static int run(char **operand, int count)
 static const struct arg args[] = {
     { 0, "timeout", "SECONDS", ARG_SECONDS, &peer_settings.timeout_ms, "give an attempt to connect up after that" },
     { 0, "wait", "SECONDS", ARG_SECONDS, &peer_settings.wait_ms, "try again until the peer answers, so long at most" },
+    { 0, "stays", "SECONDS", ARG_SECONDS, &peer_settings.stays_ms, "who hangs up within that has not answered; 0.5 for unix:// and hyperkit://" },
     { 'l', "listen", NULL, ARG_FLAG, &set.listen, "listen at the address for a moment, instead of connecting" },
     { 'v', "verbose", NULL, ARG_COUNT, &peer_settings.verbose, "tell of each attempt" },
     { 0, "root", "DIRECTORY", ARG_TEXT, &set.root, "look at the file system below it, for tests" },
@@ -278,7 +274,7 @@ static const struct arg args[] = {
 const struct command doctor_command = {
     .name = "doctor",
     .summary = "what is wrong, and what to do about it",
-    .usage = "[--json]\n[--timeout SECONDS] [--wait SECONDS] [--json] ADDRESS\n-l [--json] ADDRESS",
+    .usage = "[--json]\n[--timeout SECONDS] [--wait SECONDS] [--stays SECONDS] [--json] ADDRESS\n-l [--json] ADDRESS",
     .text = "Looks at this system, then tries the address if there is one, and names the cause where something is wrong. Without\n"
             "an address it connects to nothing. Exits with 0 if nothing is wrong, or if the address answers; with 1 if not.\n",
     .examples = "  virtsock doctor                                     can this system use vsock?\n"

@@ -13,7 +13,7 @@
 #define DRAIN_MS 10000                  /* unless --drain says */
 
 struct relay_settings relay_settings = {
-    .limits = { .timeout_ms = ARG_UNSET, .wait_ms = ARG_UNSET, .idle_ms = ARG_UNSET, .mode = ARG_UNSET, .max = ARG_UNSET },
+    .limits = { .timeout_ms = ARG_UNSET, .wait_ms = ARG_UNSET, .stays_ms = ARG_UNSET, .idle_ms = ARG_UNSET, .mode = ARG_UNSET, .max = ARG_UNSET },
     .drain_ms = DRAIN_MS, .threads = ARG_UNSET
 };
 
@@ -123,6 +123,7 @@ static const struct arg args[] = {
     { 0, "idle", "SECONDS", ARG_SECONDS, &relay_settings.limits.idle_ms, "end a conversation in which nothing moves for so long" },
     { 0, "timeout", "SECONDS", ARG_SECONDS, &relay_settings.limits.timeout_ms, "connecting to TO: give an attempt up after that" },
     { 0, "wait", "SECONDS", ARG_SECONDS, &relay_settings.limits.wait_ms, "connecting to TO: try again until it is there, so long at most" },
+    { 0, "stays", "SECONDS", ARG_SECONDS, &relay_settings.limits.stays_ms, "connecting to TO: if it hangs up within that, it is not there yet" },
     { 0, "drain", "SECONDS", ARG_SECONDS, &relay_settings.drain_ms, "asked to end: wait for conversations, so long at most; 10 unless told" },
     { 0, "threads", "N", ARG_NUMBER, &relay_settings.threads, "that serve; one a processor, and 4 at most, unless told" },
     { 0, "stats", NULL, ARG_FLAG, &relay_settings.stats, "tell the counters at the end; at SIGUSR1 they are told anyway" },

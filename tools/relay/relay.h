@@ -29,7 +29,7 @@ struct relay_end {
 
 /* What a rule may say for itself, or the command line for all. ARG_UNSET: nothing; -1: for ever. */
 struct relay_limits {
-    int64_t         timeout_ms, wait_ms, idle_ms, mode, max;
+    int64_t         timeout_ms, wait_ms, stays_ms, idle_ms, mode, max;
     struct arg_list allow;
 };
 

@@ -131,6 +131,8 @@ static int make_options(struct relay_rule *rule, const struct place *place)
     if (status == VIRTSOCK_OK)
         status = set(rule->connecting, VIRTSOCK_OPTION_WAIT, limits->wait_ms, &err);
     if (status == VIRTSOCK_OK)
+        status = set(rule->connecting, VIRTSOCK_OPTION_STAYS, limits->stays_ms, &err);
+    if (status == VIRTSOCK_OK)
         return EXIT_DONE;
     return place->file != NULL ? wrong(place, rule->from.text, err.message) : report_argument(&err);
 }
@@ -151,7 +153,8 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
         { 0, "max", NULL, ARG_NUMBER, &limits->max, NULL },
         { 0, "mode", NULL, ARG_OCTAL, &limits->mode, NULL },
         { 0, "timeout", NULL, ARG_SECONDS, &limits->timeout_ms, NULL },
-        { 0, "wait", NULL, ARG_SECONDS, &limits->wait_ms, NULL }
+        { 0, "wait", NULL, ARG_SECONDS, &limits->wait_ms, NULL },
+        { 0, "stays", NULL, ARG_SECONDS, &limits->stays_ms, NULL }
     };
     size_t n = strcspn(word, "=");
 
@@ -165,7 +168,7 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
         want = args_store(&keys[i], value);
         return want == NULL ? EXIT_DONE : wrong(place, word, want);
     }
-    return wrong(place, word, "after FROM and TO there may be allow=, idle=, max=, mode=, timeout= and wait=");
+    return wrong(place, word, "after FROM and TO there may be allow=, idle=, max=, mode=, stays=, timeout= and wait=");
 }
 
 /* --- Rules ------------------------------------------------------------------------------------------------------------- */

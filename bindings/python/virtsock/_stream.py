@@ -25,7 +25,7 @@ _LONGEST = 2**31 - 1  # ms, 24 days
 
 _OPTIONS = {name[7:].lower(): number for name, number in vars(native).items() if name.startswith("OPTION_")}
 _ITEMS = {name[5:].lower(): number for name, number in vars(native).items() if name.startswith("ITEM_")}
-_TIMES = ("connect_timeout", "wait", "backoff_first", "backoff_max", "linger")
+_TIMES = ("connect_timeout", "wait", "stays", "backoff_first", "backoff_max", "linger")
 
 
 def _options(allow: Iterable[str] = (), **named: float | None) -> native._Options:
@@ -46,7 +46,7 @@ _DEFAULTS = _options()
 # fmt: off
 def connect(
     address: Address | str, *, timeout: float | None = None, wait: float | None = None, connect_timeout: float | None = None,
-    backoff_first: float | None = None, backoff_max: float | None = None, linger: float | None = None,
+    stays: float | None = None, backoff_first: float | None = None, backoff_max: float | None = None, linger: float | None = None,
     buffer_min: int | None = None, buffer_size: int | None = None, buffer_max: int | None = None, message_max: int | None = None,
     hyperv_passthru: bool | None = None, hyperv_suspend: bool | None = None, hyperv_high_vtl: bool | None = None,
 ) -> Stream:
@@ -55,18 +55,20 @@ def connect(
     timeout: of the stream's calls, and of one attempt to connect if connect_timeout is not given. All times are seconds.
     wait: how long to try again where nobody listens yet or the VM does not answer; math.inf for ever. Not given: one attempt.
     connect_timeout: one attempt with its handshake; math.inf for ever. Not given: the system's, about a second on Hyper-V.
+    stays: a peer that hangs up within that time and has sent nothing is not there yet (libkrun, vfkit and HyperKit accept before anybody
+    listens in the guest); a connection is one once it has lasted so long, or a byte has come.
     backoff_first, backoff_max: pauses between attempts. linger: how long `close` waits for the peer's end.
     buffer_*, message_max: bytes. hyperv_*: what Windows has for its sockets.
     An option that the address's scheme has no use for is refused (status UNSUPPORTED). `ConnectionRefusedError`: nobody listens;
     `TimeoutError`: the time has passed; status UNREACHABLE: there is no such VM.
     """
-    if (timeout is wait is connect_timeout is backoff_first is backoff_max is linger is buffer_min is buffer_size is buffer_max is message_max
-            is hyperv_passthru is hyperv_suspend is hyperv_high_vtl is None):
+    if (timeout is wait is connect_timeout is stays is backoff_first is backoff_max is linger is buffer_min is buffer_size is buffer_max
+            is message_max is hyperv_passthru is hyperv_suspend is hyperv_high_vtl is None):
         return Stream(native.connect(handle_of(address), _DEFAULTS))
     ms = milliseconds(timeout)
     options = _options(
         connect_timeout=connect_timeout if connect_timeout is not None else timeout or None, wait=wait,
-        backoff_first=backoff_first, backoff_max=backoff_max, linger=linger,
+        stays=stays, backoff_first=backoff_first, backoff_max=backoff_max, linger=linger,
         buffer_min=buffer_min, buffer_size=buffer_size, buffer_max=buffer_max, message_max=message_max,
         hyperv_passthru=hyperv_passthru, hyperv_suspend=hyperv_suspend, hyperv_high_vtl=hyperv_high_vtl,
     )

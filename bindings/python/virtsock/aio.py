@@ -42,7 +42,7 @@ _threads_only = sys.platform == "win32"  # no loop there can wait for a Hyper-V 
 async def open_connection(
     address: Address | str, *, limit: int = _LIMIT, ssl: SSLContext | bool | None = None, server_hostname: str | None = None,
     timeout: float | None = None, wait: float | None = None, connect_timeout: float | None = None,
-    backoff_first: float | None = None, backoff_max: float | None = None,
+    stays: float | None = None, backoff_first: float | None = None, backoff_max: float | None = None,
     buffer_min: int | None = None, buffer_size: int | None = None, buffer_max: int | None = None,
     hyperv_passthru: bool | None = None, hyperv_suspend: bool | None = None, hyperv_high_vtl: bool | None = None,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -54,7 +54,7 @@ async def open_connection(
     """
     options = _options(
         connect_timeout=connect_timeout if connect_timeout is not None else timeout, wait=wait,
-        backoff_first=backoff_first, backoff_max=backoff_max,
+        stays=stays, backoff_first=backoff_first, backoff_max=backoff_max,
         buffer_min=buffer_min, buffer_size=buffer_size, buffer_max=buffer_max,
         hyperv_passthru=hyperv_passthru, hyperv_suspend=hyperv_suspend, hyperv_high_vtl=hyperv_high_vtl,
     )
