@@ -4,6 +4,7 @@ protocols (interop/mux_peer.py)."""
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import resource
@@ -603,6 +604,175 @@ def test_libkrun_has_a_socket_for_each_port(vm):
         assert f"listening on unix://{vm}/port_52 for unix://{vm}/guest_52\n" in m.log()
         m.terminate()
         assert m.wait(10) == 0 and not os.listdir(vm)
+
+
+# --- What the command makes of that --------------------------------------------------------------------------------------------
+
+
+def answer_late(stream):
+    """A request, its answer, and the end."""
+    request = stream.recv(100)
+    time.sleep(0.3)
+    stream.sendall(MIB)
+    return request
+
+
+@pytest.mark.parametrize("dialect", EVERY)
+def test_cat_gets_the_whole_answer(vm, dialect):
+    """Whatever the way makes of the end of its input: it knows who serves the socket, or is careful."""
+    with dialect_of(vm, dialect) as m, program(m.guest, answer_late) as p:
+        done = run("cat", m.host, input=b"request")
+        assert (done.returncode, done.stderr) == (0, b"") and done.stdout == MIB
+    assert p.results == [b"request"]
+
+
+@pytest.mark.parametrize("dialect", EVERY)
+def test_cat_gets_back_what_a_peer_echoes_that_does_not_end(vm, dialect):
+    with dialect_of(vm, dialect) as m, program(m.guest, echo):
+        done = run("cat", "--quiet", "1", m.host, input=MIB * 3)
+        assert (done.returncode, done.stderr) == (0, b"") and done.stdout == MIB * 3
+
+
+@pytest.mark.parametrize("dialect", [FIRECRACKER, OPENVMM])
+def test_silence_may_have_cut_an_answer(vm, dialect):
+    """Unless the user has said that it is the end."""
+    with dialect_of(vm, dialect) as m, program(m.guest, echo):
+        begun = time.monotonic()
+        done = run("cat", m.host, input=b"hello")
+        assert time.monotonic() - begun >= 5
+        assert (done.returncode, done.stdout) == (1, b"hello")
+        assert b"quiet for 5 s after the end of input" in done.stderr and b"--quiet SECONDS" in done.stderr
+
+
+def test_silence_does_not_end_what_is_still_sent(vm):
+    """Nor a peer that says something now and then."""
+
+    def count(stream):
+        for _ in range(4):
+            time.sleep(0.3)
+            stream.sendall(b"x")
+
+    with dialect_of(vm, FIRECRACKER) as m, program(m.guest, count):
+        assert run("cat", "--quiet", "0.6", m.host, input=b"hello").stdout == b"xxxx"
+    with dialect_of(vm, FIRECRACKER) as m, program(m.guest, echo), running(
+        "cat", "--quiet", "0.3", m.host, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as cat:
+        time.sleep(1)
+        cat.stdin.write(b"late")
+        cat.stdin.flush()
+        assert cat.stdout.read(4) == b"late"
+        cat.stdin.close()
+        assert cat.wait(10) == 0
+
+
+def test_what_nobody_knows_is_tried(vm):
+    """After a silence; what comes then shows that the way carries half-closes."""
+
+    def answer_at_the_end(stream):
+        request = drain(stream)
+        stream.sendall(MIB)
+        return request
+
+    with dialect_of(vm, OPENVMM) as m, program(m.guest, answer_at_the_end) as p:
+        done = run("cat", m.host, input=b"request")
+        assert (done.returncode, done.stderr) == (0, b"") and done.stdout == MIB
+    assert p.results == [b"request"]
+
+
+def test_what_the_user_says_of_the_way(vm):
+    with dialect_of(vm, FIRECRACKER) as m:
+        with program(m.guest, answer_late):
+            assert run("cat", "--half-close", m.host, input=b"request").stdout == b""
+    with dialect_of(vm, CLOUD_HYPERVISOR) as m:
+        for words, where in ((["--no-half-close"], m.host), ([], m.host + "?half-close=none")):
+            with program(m.guest, answer_late):
+                assert run("cat", *words, where, input=b"request").stdout == MIB
+        with program(m.guest, echo):
+            assert run("cat", "--no-half-close", "--quiet", "0.3", m.host, input=b"hello").stdout == b"hello"
+
+
+TOLD = {FIRECRACKER: "seen with Firecracker 1.16.1", CLOUD_HYPERVISOR: "from 53.0 on", VHOST_DEVICE_VSOCK: "seen with vhost-device-vsock 0.3.0",
+        OPENVMM: "nobody knows", LIBKRUN: "seen with libkrun 1.19.7"}
+
+
+@pytest.mark.parametrize("dialect", TOLD)
+def test_the_way_is_told(vm, dialect):
+    with dialect_of(vm, dialect) as m, program(m.guest, lambda s: s.sendall(b"x"), 3):
+        assert TOLD[dialect] in run("cat", "-v", m.host).stderr.decode()
+        found = json.loads(run("doctor", "--json", m.host).stdout)
+        assert found["ok"] and [row["text"] for row in found["findings"] if TOLD[dialect] in row["text"]]
+        assert "half-close" in [row["id"] for row in found["findings"]]
+
+
+@pytest.mark.parametrize("dialect", TOLD)
+def test_echo_without_a_bye_says_why(vm, dialect):
+    with dialect_of(vm, dialect) as m, running("echo", "-s", "-v", m.guest, stderr=subprocess.PIPE) as server:
+        server.stderr.readline()
+        done = run("echo", m.host)
+        if dialect in HALF_CLOSES:
+            assert done.returncode == 0
+        else:
+            assert done.returncode == 1 and f"with {dialect} the end".encode() in done.stderr and b"--no-bye" in done.stderr
+        assert run("echo", "--no-bye", m.host).returncode == 0
+        done = run("echo", m.host + "?half-close=none")
+        assert done.returncode == 1 and b"--no-bye" in done.stderr
+
+
+@pytest.mark.parametrize("dialect", EVERY)
+def test_relay_keeps_a_clients_end_back(vm, dialect):
+    """Whose answer comes whole, and whose conversation ended in order."""
+    with dialect_of(vm, dialect) as m, program(m.guest, answer_late) as p, running(
+        "relay", "-v", "--stats", "--json", f"unix://{vm}/r", m.host, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as relay:
+        relay.stderr.readline()
+        with connected(vm / "r") as s:
+            s.sendall(b"request")
+            s.shutdown(socket.SHUT_WR)
+            assert read_to_end(s) == MIB
+        relay.terminate()
+        out, err = relay.communicate(timeout=20)
+        counts = json.loads(out)[0]
+        assert (counts["accepted"], counts["broken"], counts["idle"], counts["bytes_back"]) == (1, 0, 0, len(MIB))
+        assert (b"kept back" in err) == (dialect not in (CLOUD_HYPERVISOR, "hyperkit"))
+    assert p.results == [b"request"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_relay_tries_what_nobody_knows(vm, answers):
+    """After a silence: an answer shows that the way carries half-closes, and without one the end may have cut it."""
+
+    def talk(stream):
+        request = drain(stream)
+        if answers:
+            stream.sendall(MIB)
+        return request
+
+    with dialect_of(vm, OPENVMM) as m, program(m.guest, talk) as p, running(
+        "relay", "-v", "--stats", "--json", f"unix://{vm}/r", m.host, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as relay:
+        relay.stderr.readline()
+        with connected(vm / "r") as s:
+            s.sendall(b"request")
+            s.shutdown(socket.SHUT_WR)
+            assert read_to_end(s) == (MIB if answers else b"")
+        relay.terminate()
+        counts = json.loads(relay.communicate(timeout=20)[0])[0]
+        assert (counts["broken"], counts["idle"]) == (0, 0 if answers else 1)
+    assert p.results == [b"request"]
+
+
+def test_relay_lets_a_client_leave_that_waits(vm):
+    """Its end was kept back; that it has gone is not."""
+    with dialect_of(vm, FIRECRACKER) as m, program(m.guest, echo) as p, running(
+        "relay", "-v", f"unix://{vm}/r", m.host, stderr=subprocess.PIPE
+    ) as relay:
+        relay.stderr.readline()
+        with connected(vm / "r") as s:
+            s.sendall(b"request")
+            s.shutdown(socket.SHUT_WR)
+            assert s.recv(7) == b"request"
+            assert not p.results
+        eventually(lambda: p.results == [7])
 
 
 # --- Faults ------------------------------------------------------------------------------------------------------------------

@@ -11,17 +11,22 @@
 #include "report.h"
 #include "serve.h"
 #include "service.h"
+#include "way.h"
 
-#define LOOK_MS  100                    /* how often it is looked whether a peer that sends no more is still there */
+#define LOOK_MS  100                    /* how often it is looked whether a peer that sends no more is still there, or has been quiet */
+#define QUIET_MS 5000                   /* unless --quiet says */
 #define CHUNK    65536
 
 static struct {
-    bool listen, echo, registers;
-} set;
+    bool            listen, echo, registers;
+    struct way_told way;
+    int64_t         quiet_ms;
+} set = { .quiet_ms = ARG_UNSET };
 
 /* One conversation; static, as the sending thread may outlive it in a read. */
 static struct {
     virtsock_stream   *stream;
+    enum way_kind      way;             /* unless it carries half-closes, this direction stays open at the end of input */
     struct tool_event *sent;            /* set at the end of input, or when sending failed */
     atomic_int         code;            /* of the sending direction */
     atomic_bool        ended, late;     /* the peer's direction; something was sent after that */
@@ -40,7 +45,7 @@ static void send_input(void *unused)
         talk.late |= talk.ended;
         status = peer_send(talk.stream, talk.in, (size_t)n, -1, &err);
     }
-    if (status == VIRTSOCK_OK && n == 0)
+    if (status == VIRTSOCK_OK && n == 0 && talk.way == WAY_HALF_CLOSES)
         status = virtsock_stream_shutdown(talk.stream, VIRTSOCK_SHUT_SEND, &err);
     if (n < 0) {
         talk.code = report_system("standard input", (int)-n);
@@ -52,47 +57,90 @@ static void send_input(void *unused)
     tool_event_set(talk.sent);
 }
 
+/* The next bytes. TIMEOUT: the input has been sent, and the peer was quiet for so long since then, and since it has said something. */
+static virtsock_status receive(size_t *n, int64_t quiet_ms, virtsock_error *err)
+{
+    int64_t         since_us = tool_now_us();
+    virtsock_status status;
+
+    while ((status = virtsock_stream_recv(talk.stream, talk.out, sizeof talk.out, n, quiet_ms < 0 ? -1 : LOOK_MS, err)) == VIRTSOCK_E_TIMEOUT) {
+        if (!tool_event_wait(talk.sent, 0))
+            since_us = tool_now_us();
+        else if (tool_now_us() - since_us >= quiet_ms * 1000)
+            break;
+    }
+    return status;
+}
+
+/* The peer has been quiet, and this direction was kept open for its answer. Where it is not known what becomes of that, it is tried: true,
+ * what comes after it shows. */
+static bool end_after_silence(void)
+{
+    return talk.way == WAY_UNKNOWN && virtsock_stream_shutdown(talk.stream, VIRTSOCK_SHUT_SEND, NULL) == VIRTSOCK_OK;
+}
+
+/* An answer may have been cut, but where the user has said what silence means. */
+static int judge_silence(void)
+{
+    if (set.quiet_ms != ARG_UNSET)
+        return EXIT_DONE;
+    report_line("the peer was quiet for %d s after the end of input, and ended with this direction: its answer may be cut", QUIET_MS / 1000);
+    report_line("--quiet SECONDS, or forever, says how long to wait for it, and that the silence is its end");
+    return EXIT_FAILED;
+}
+
 /* The receiving direction, until the peer's end; the exit code. */
 static int receive_output(void)
 {
+    int64_t         quiet_ms = talk.way == WAY_HALF_CLOSES ? -1 : set.quiet_ms != ARG_UNSET ? set.quiet_ms : set.listen ? -1 : QUIET_MS;
+    bool            silent = false;
     virtsock_status status;
     virtsock_error  err;
     size_t          n;
     int             code;
 
-    while ((status = virtsock_stream_recv(talk.stream, talk.out, sizeof talk.out, &n, -1, &err)) == VIRTSOCK_OK)
-        if ((code = tool_output(talk.out, n)) != 0)
+    while ((status = receive(&n, quiet_ms, &err)) == VIRTSOCK_OK || (status == VIRTSOCK_E_TIMEOUT && !silent)) {
+        silent = status == VIRTSOCK_E_TIMEOUT;
+        if (silent && !end_after_silence())
+            return judge_silence();
+        if (silent)
+            quiet_ms = -1;
+        else if ((code = tool_output(talk.out, n)) != 0)
             return report_system("standard output", code);
+    }
     talk.ended = true;
+    if (status == VIRTSOCK_E_EOF && silent)
+        return judge_silence();
     if (status == VIRTSOCK_E_EOF)
         return EXIT_DONE;
     return talk.code != EXIT_DONE ? EXIT_FAILED : report_error(&err);          /* or the other direction said why, and ended this one */
 }
 
 /* After the peer's end of sending: THERE when all input was sent too; else it has gone, and there is none to send. */
-static enum tool_peer wait_for_input(void)
+static enum peer_state wait_for_input(void)
 {
-    virtsock_fd    fd = virtsock_stream_fd(talk.stream);
-    int64_t        scheme = VIRTSOCK_SCHEME_UNIX;
-    enum tool_peer peer = TOOL_PEER_THERE;
+    enum peer_state peer = PEER_THERE;
 
-    virtsock_stream_get(talk.stream, VIRTSOCK_ITEM_SCHEME, &scheme, NULL);
     while (!tool_event_wait(talk.sent, LOOK_MS)) {
-        if (peer != TOOL_PEER_THERE)    /* and input that was there has had its time to fail */
+        if (peer != PEER_THERE)         /* and input that was there has had its time to fail */
             return peer;
-        peer = tool_peer(fd, scheme != VIRTSOCK_SCHEME_UNIX, 0);
+        peer = peer_look(talk.stream);
     }
-    if (talk.late && talk.code == EXIT_DONE && peer == TOOL_PEER_THERE)
-        peer = tool_peer(fd, false, 0);
-    return peer == TOOL_PEER_BROKE ? peer : TOOL_PEER_THERE;
+    if (talk.late && talk.code == EXIT_DONE && peer == PEER_THERE)
+        peer = peer_look(talk.stream);
+    return peer == PEER_BROKE ? peer : PEER_THERE;
 }
 
-static int converse(virtsock_stream *stream)
+static int converse(virtsock_stream *stream, const virtsock_address *address)
 {
-    enum tool_peer peer;
-    int            code;
+    struct way      way = way_of(stream, address, &set.way);
+    enum peer_state peer;
+    int             code;
 
+    if (peer_settings.verbose)
+        way_tell(&way);
     talk.stream = stream;
+    talk.way = way.kind;
     talk.sent = tool_event_new();
     if (talk.sent == NULL || !tool_thread(send_input, NULL)) {
         report_line("out of memory");
@@ -102,11 +150,11 @@ static int converse(virtsock_stream *stream)
     if (code != EXIT_DONE)
         return code;
     peer = wait_for_input();
-    if (peer == TOOL_PEER_BROKE && talk.code == EXIT_DONE) {
+    if (peer == PEER_BROKE && talk.code == EXIT_DONE) {
         report_line("the peer broke the connection: it has not taken all that was sent");
         return EXIT_FAILED;
     }
-    if (peer == TOOL_PEER_THERE && talk.code == EXIT_DONE) {
+    if (peer == PEER_THERE && talk.code == EXIT_DONE) {
         virtsock_error err;
 
         if (virtsock_stream_close(stream, -1, &err) != VIRTSOCK_OK)
@@ -129,7 +177,7 @@ static int wait_for_client(const virtsock_address *address)
     tool_on_stop(NULL, NULL);
     virtsock_listener_free(listener);
     if (status == VIRTSOCK_OK)
-        return converse(stream);
+        return converse(stream, address);
     return status == VIRTSOCK_E_CANCELLED ? EXIT_DONE : report_error(&err);
 }
 
@@ -140,7 +188,7 @@ static int talk_with(const virtsock_address *address)
 
     if (set.listen)
         return set.echo ? serve(address, NULL) : wait_for_client(address);
-    return peer_connect(&stream, address, &err) == VIRTSOCK_OK ? converse(stream) : EXIT_FAILED;
+    return peer_connect(&stream, address, &err) == VIRTSOCK_OK ? converse(stream, address) : EXIT_FAILED;
 }
 
 static int run(char **operand, int count)
@@ -153,6 +201,8 @@ static int run(char **operand, int count)
         return code;
     if (set.echo && !set.listen)
         return report_usage("--echo is for listening: virtsock cat -l --echo ADDRESS");
+    if (set.echo && (set.way.ends_both || set.way.half_closes || set.quiet_ms != ARG_UNSET))
+        return report_usage("--no-half-close, --half-close and --quiet are for one conversation, and --echo for many");
     if (set.registers && !set.listen)
         return report_usage("--register is for listening: virtsock cat -l --register ADDRESS");
     if ((code = peer_address(&address, operand[0], PORT_HVCAT)) != EXIT_DONE)
@@ -169,6 +219,8 @@ static const struct arg args[] = {
     { 'l', "listen", NULL, ARG_FLAG, &set.listen, "wait for one client instead of connecting" },
     { 'e', "echo", NULL, ARG_FLAG, &set.echo, "with -l: send back what comes, to any number of clients" },
     { 0, "register", NULL, ARG_FLAG, &set.registers, "with -l: first register the Hyper-V service, on a Windows host" },
+    ARGS_WAY(set.way),
+    { 0, "quiet", "SECONDS", ARG_SECONDS, &set.quiet_ms, "where it is kept back: a peer that says nothing for so long has ended; 5 unless told" },
     ARGS_PEER,
     ARGS_COMMON
 };
@@ -179,6 +231,11 @@ const struct command cat_command = {
     .usage = "[OPTION]... ADDRESS\n-l [--echo] [--register] [OPTION]... ADDRESS",
     .text = "Sends standard input to the peer and writes what it sends to standard output, both at once. At the end\n"
             "of input it ends its own direction alone, so that a request gets its whole reply.\n"
+            "\n"
+            "Over some ways that would be the end of both: with Firecracker, vhost-device-vsock or libkrun at the other end of\n"
+            "the socket, or a multiplexer that is not known, it stays open until the peer has ended, or has been quiet for 5\n"
+            "seconds: its answer may then be cut, so the exit code is 1 unless --quiet says how long its silence is. -v tells.\n"
+            "\n"
             "An address without a port gets port 80.\n",
     .examples = "  printf 'hello\\n' | virtsock cat vsock://3:1024       ask a guest, print its answer\n"
                 "  virtsock cat --wait 30 vsock://3:1024 < file        a guest that still boots\n"

@@ -14,6 +14,7 @@
 #include "platform.h"
 #include "report.h"
 #include "serve.h"
+#include "way.h"
 
 #define ANSWER_MS 10000                 /* how long an answer may take unless --timeout says */
 
@@ -23,6 +24,8 @@ static const char bye[] = "Bye!";
 static struct {
     bool server, client, json, no_bye;
 } set;
+
+static const virtsock_address *asked;   /* of the client */
 
 struct exchange {
     int64_t attempts;
@@ -69,15 +72,33 @@ static virtsock_status read_echo(virtsock_stream *stream, virtsock_error *err)
     return VIRTSOCK_OK;
 }
 
+/* Over some ways it cannot be heard. */
+static virtsock_status no_bye(const virtsock_stream *stream, virtsock_error *err)
+{
+    const struct way_told nothing = { false, false };
+    const struct way      way = way_of(stream, asked, &nothing);
+    char                  what[200];
+
+    if (way.kind == WAY_HALF_CLOSES)
+        return broke(err, "the peer sent all bytes back, and said no bye");
+    snprintf(what, sizeof what,
+             "the peer sent all bytes back, and said no bye: with %s the end of one direction %s the end of both; --no-bye does without it",
+             way.name != NULL ? way.name : way.kind == WAY_UNKNOWN ? "this multiplexer" : "half-close=none",
+             way.kind == WAY_UNKNOWN ? "may be" : "is");
+    return broke(err, what);
+}
+
 static virtsock_status read_bye(virtsock_stream *stream, size_t *size, virtsock_error *err)
 {
     char            buf[9];
     virtsock_status status = collect(stream, buf, sizeof buf, size, err);
 
+    if (status == VIRTSOCK_E_RESET && *size == 0)
+        return no_bye(stream, err);
     if (status != VIRTSOCK_OK)
         return status;
     if (*size == 0)
-        return broke(err, "the peer sent all bytes back, and said no bye");
+        return no_bye(stream, err);
     if ((*size != 4 && *size != 8) || memcmp(buf, bye, *size == 8 ? 5 : 4) != 0)
         return broke(err, "what the peer said at the end is no bye");
     return VIRTSOCK_OK;
@@ -103,6 +124,8 @@ static virtsock_status talk(virtsock_stream *stream, struct exchange *x, virtsoc
     if (status != VIRTSOCK_OK || set.no_bye)
         return status;
     status = virtsock_stream_shutdown(stream, VIRTSOCK_SHUT_SEND, err);
+    if (status == VIRTSOCK_E_UNSUPPORTED)
+        return no_bye(stream, err);
     if (status == VIRTSOCK_OK)
         status = read_bye(stream, &x->bye_size, err);
     x->bye_us = lap(&since);
@@ -134,7 +157,7 @@ static void print_json(const char *where, const struct exchange *x, const virtso
 
 static int ask(const virtsock_address *address)
 {
-    char            *where = peer_text(address);
+    char            *where = peer_text(asked = address);
     struct exchange  x = { 0 };
     virtsock_error   err;
     virtsock_stream *stream;

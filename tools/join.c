@@ -9,6 +9,7 @@
 
 #define CHUNK   65536
 #define LOOK_MS 1000                    /* how often it is looked whether the other direction has ended the conversation */
+#define LOOK_AGAIN_MS 50                /* and where nothing wakes: frames have no descriptor */
 
 static void shut(const struct join *join, int end, int how)
 {
@@ -66,7 +67,7 @@ static void run_direction(struct join *join, int from)
 {
     virtsock_fd     fd = virtsock_stream_fd(join->end[from]);
     virtsock_status status = carry(join, from);
-    enum tool_peer  peer = TOOL_PEER_THERE;
+    enum peer_state peer = PEER_THERE;
     bool            over = status == VIRTSOCK_OK || status == VIRTSOCK_E_EOF;
 
     if (join->broken)
@@ -77,12 +78,12 @@ static void run_direction(struct join *join, int from)
     }
     if (status == VIRTSOCK_OK)
         shut(join, from, VIRTSOCK_SHUT_RECV);
-    else if (status == VIRTSOCK_E_EOF && !(from == 1 && join->keeps_end))
+    else if (status == VIRTSOCK_E_EOF && !(from == 0 ? join->keeps_back : join->keeps_end))
         shut(join, !from, VIRTSOCK_SHUT_SEND);
     join->over[from] = true;
-    while (over && !join->over[!from] && peer == TOOL_PEER_THERE)
-        peer = tool_peer(fd, false, LOOK_MS);
-    break_off(join, (!over && status != VIRTSOCK_E_CANCELLED) || peer == TOOL_PEER_BROKE);
+    while (over && !join->over[!from] && (peer = peer_look(join->end[from])) == PEER_THERE)
+        tool_poll(fd, 0, fd == -1 ? LOOK_AGAIN_MS : LOOK_MS);
+    break_off(join, (!over && status != VIRTSOCK_E_CANCELLED) || peer == PEER_BROKE);
 }
 
 static void run_back(void *argument)

@@ -14,6 +14,7 @@ struct join {
     bool               breaks;          /* at the first byte of end[0], which stays unread */
     bool               ends_both;       /* end[0]'s end of sending is the end of both directions: what comes back is lost */
     bool               keeps_end;       /* end[1]'s end of sending is not told to end[0], until end[1] has gone */
+    bool               keeps_back;      /* end[0]'s end of sending is not told to end[1] */
     int                end_ms;          /* with ends_both: so much later end[0] hears of it */
     uint64_t           carried[2];      /* bytes that came from each end and went to the other */
     bool               broke;           /* an end broke off, or something was lost; else it ended in order, as far as can be told */

@@ -375,10 +375,12 @@ static int name_directory(char *name)
     return n > 0 ? EXIT_DONE : report_usage("the directory has no name");
 }
 
+/* Programs that look who serves their sockets see what is stood in for. */
 static int make_options(void)
 {
     virtsock_error err;
 
+    tool_take_name(dialect->name);
     if ((to_programs = virtsock_options_new()) == NULL) {
         report_line("out of memory");
         return EXIT_FAILED;

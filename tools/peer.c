@@ -300,6 +300,16 @@ virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *add
 
 /* --- Talking ----------------------------------------------------------------------------------------------------------- */
 
+enum peer_state peer_look(virtsock_stream *stream)
+{
+    char   byte;
+    size_t n;
+
+    if ((item(stream, VIRTSOCK_ITEM_PEER_STATE) & VIRTSOCK_PEER_DEAF) == 0)
+        return PEER_THERE;
+    return virtsock_stream_recv(stream, &byte, 1, &n, 0, NULL) == VIRTSOCK_E_RESET ? PEER_BROKE : PEER_LEFT;
+}
+
 virtsock_status peer_send(virtsock_stream *stream, const void *data, size_t size, int timeout_ms, virtsock_error *err)
 {
     virtsock_status status = VIRTSOCK_OK;

@@ -21,7 +21,7 @@ struct peer_settings {
 };
 extern struct peer_settings peer_settings;
 
-#define PEER_STAYS "connecting: who hangs up within that, without a byte, is not there yet (libkrun, vfkit, HyperKit)"
+#define PEER_STAYS "connecting: who hangs up within that, unheard, is not there yet (libkrun, vfkit, HyperKit)"
 
 #define ARGS_REACH                                                                                                              \
     { 0, "timeout", "SECONDS", ARG_SECONDS, &peer_settings.timeout_ms, "connecting: give an attempt up after that" },          \
@@ -57,6 +57,11 @@ virtsock_status peer_connect_quietly(virtsock_stream **out, const virtsock_addre
 /* Listens with the user's options; says where, if asked or if the system chose, or why not. From then on a signal that asks the program to end
  * closes the listener, until tool_on_stop(NULL, NULL). */
 virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *address, virtsock_error *err);
+
+/* What became of a peer that has ended its sending, once all that it sent was received, or is not wanted: it takes no more either, and left
+ * in order, or it broke what was sent to it. THERE, too, where the system does not tell before the next send. */
+enum peer_state { PEER_THERE, PEER_LEFT, PEER_BROKE };
+enum peer_state peer_look(virtsock_stream *stream);
 
 /* All of it, on a stream or as one message. */
 virtsock_status peer_send(virtsock_stream *stream, const void *data, size_t size, int timeout_ms, virtsock_error *err);

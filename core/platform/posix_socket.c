@@ -253,13 +253,17 @@ void vs_cancel(virtsock_fd fd)
 int vs_peer_state(virtsock_fd fd, bool ask, int *code)
 {
     struct pollfd p = { (int)fd, POLLIN | ENDS, 0 };
+    socklen_t     length = sizeof *code;
     int           state = 0;
     int64_t       n;
     char          b;
 
     *code = 0;
-    if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR) != 0)
+    if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR) != 0) {
+        if (getsockopt((int)fd, SOL_SOCKET, SO_ERROR, code, &length) != 0)       /* TCP tells no receive after the peer's end */
+            *code = errno;
         return VS_PEER_BROKE;
+    }
     if ((p.revents & POLLHUP) != 0)
         return VIRTSOCK_PEER_GONE;
     if ((p.revents & ENDS) != 0 || (ENDS == 0 && (p.revents & POLLIN) != 0 && recv((int)fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) == 0))

@@ -695,10 +695,9 @@ def test_a_directory_that_is_too_deep(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.skipif(not TOOL.exists(), reason="the command is not built")
 def test_the_command_connects(vm) -> None:
-    if vm.dialect not in HALF_CLOSES:
-        pytest.skip("the end of cat's input is the end of both directions there")
-    vm.serve(52, echo)
-    done = subprocess.run([TOOL, "cat", str(vm.address(52))], input=BIG, capture_output=True, timeout=60)
+    vm.serve(52, echo)  # never ends first, so the silence after its answer is its end, where no half-close is known to be carried
+    words = ["--no-half-close"] if vm.dialect == LIBKRUN else []  # this process has no name that tells of it
+    done = subprocess.run([TOOL, "cat", *words, "--quiet", "1", str(vm.address(52))], input=BIG, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"") and done.stdout == BIG
 
 

@@ -15,6 +15,7 @@
 #include "platform_doctor.h"
 #include "platform_host.h"
 #include "report.h"
+#include "way.h"
 
 #define ANSWER_MS 5000                  /* unless --timeout says, where the system does not end an attempt by itself */
 #define STAYS_MS  500                   /* unless --stays says, where a connection proves little */
@@ -162,6 +163,18 @@ static bool accepts_early(const virtsock_address *address)
     return scheme == VIRTSOCK_SCHEME_HYPERKIT || scheme == VIRTSOCK_SCHEME_UNIX;
 }
 
+/* What becomes of an answer when this end has ended its direction. */
+static void tell_way(const virtsock_stream *stream, const virtsock_address *address)
+{
+    const struct way_told nothing = { false, false };
+    const struct way      way = way_of(stream, address, &nothing);
+    const char           *advice = "let the peer end first: cat and relay do; echo has --no-bye, stress --no-half-close";
+
+    if (way.known != NULL)
+        finding_note("half-close", way.kind == WAY_HALF_CLOSES ? NULL : advice,
+                     "%s%s%s", way.name != NULL ? way.name : "", way.name != NULL ? " serves it: " : "", way.known);
+}
+
 static virtsock_status try_connecting(const virtsock_address *address, virtsock_error *err)
 {
     virtsock_stream *stream;
@@ -169,6 +182,8 @@ static virtsock_status try_connecting(const virtsock_address *address, virtsock_
 
     if (status == VIRTSOCK_E_TIMEOUT && cause != VIRTSOCK_OK)
         err->status = cause;            /* and not that the time has passed */
+    if (status == VIRTSOCK_OK)
+        tell_way(stream, address);
     virtsock_stream_free(stream);
     return status;
 }

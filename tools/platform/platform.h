@@ -39,11 +39,12 @@ void tool_wait(virtsock_fd fd, int events, int timeout_ms);
 void tool_poll(virtsock_fd fd, int events, int timeout_ms);
 /* Until a UNIX stream has bytes or its end to receive. False: timeout_ms passed first. */
 bool tool_may_receive(virtsock_fd fd, int timeout_ms);
-/* Once a stream has nothing more to receive, whether its peer receives no more either: it has left, or it broke what was sent to it. ask: it
- * takes an empty send to find out (all sockets but UNIX ones). THERE: not within timeout_ms, or not seen yet; on Windows only the next send
- * tells. */
-enum tool_peer { TOOL_PEER_THERE, TOOL_PEER_LEFT, TOOL_PEER_BROKE };
-enum tool_peer tool_peer(virtsock_fd fd, bool ask, int timeout_ms);
+/* A process's name, as its system keeps it; false where there is none to be had. */
+bool tool_process_name(int64_t pid, char *name, size_t cap);
+/* Whether it has loaded a library, "libNAME"; false, too, if it may not be looked at. */
+bool tool_process_has(int64_t pid, const char *library);
+/* This process's name for those who look at it, where it has one. */
+void tool_take_name(const char *name);
 /* Whether that send failed as the peer takes no more, which it may do in order; any other failure is a break. */
 bool tool_takes_no_more(const virtsock_error *err);
 /* Before a close: the peer is to see a break and no end, where the system can tell it. */

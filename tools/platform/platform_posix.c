@@ -154,30 +154,55 @@ bool tool_may_receive(virtsock_fd fd, int timeout_ms)
     return poll(&p, 1, timeout_ms) == 1;
 }
 
-static enum tool_peer left_with(int code)
+/* Linux has them as files; others have no such file. */
+static FILE *open_of_process(int64_t pid, const char *what)
 {
-    return code == 0 || code == EPIPE ? TOOL_PEER_LEFT : TOOL_PEER_BROKE;
+    char path[64];
+
+    if (pid <= 0)
+        return NULL;
+    snprintf(path, sizeof path, "/proc/%lld/%s", (long long)pid, what);
+    return fopen(path, "re");
 }
 
-enum tool_peer tool_peer(virtsock_fd fd, bool ask, int timeout_ms)
+bool tool_process_name(int64_t pid, char *name, size_t cap)
 {
-    struct pollfd p = { .fd = (int)fd };
-    int           code = 0;
-    socklen_t     size = sizeof code;
+    FILE *file = open_of_process(pid, "comm");
+    bool  known = file != NULL && fgets(name, (int)cap, file) != NULL;
 
-    if (poll(&p, 1, timeout_ms) == 1 && (p.revents & POLLERR))
-        return getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == 0 ? TOOL_PEER_LEFT : TOOL_PEER_BROKE;
-    if (p.revents & POLLHUP)
-        return TOOL_PEER_LEFT;
-    /* AF_VSOCK tells no hang-up before this side has ended as well, but looks at the peer before it looks at the length. */
-    if (!ask || send((int)fd, "", 0, 0) >= 0 || errno == EAGAIN || errno == EINTR)
-        return TOOL_PEER_THERE;
-    return left_with(errno);
+    if (file != NULL)
+        fclose(file);
+    if (known)
+        name[strcspn(name, "\n")] = '\0';
+    return known;
+}
+
+bool tool_process_has(int64_t pid, const char *library)
+{
+    FILE *file = open_of_process(pid, "maps");
+    char  line[512], *found;
+    bool  has = false;
+
+    while (file != NULL && !has && fgets(line, sizeof line, file) != NULL)
+        has = (found = strstr(line, library)) != NULL && found > line && found[-1] == '/';
+    if (file != NULL)
+        fclose(file);
+    return has;
+}
+
+void tool_take_name(const char *name)
+{
+    int fd = open("/proc/self/comm", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0 && write(fd, name, strlen(name)) < 0)
+        errno = 0;
+    if (fd >= 0)
+        close(fd);
 }
 
 bool tool_takes_no_more(const virtsock_error *err)
 {
-    return err->status == VIRTSOCK_E_RESET && left_with(err->os_code) == TOOL_PEER_LEFT;
+    return err->status == VIRTSOCK_E_RESET && (err->os_code == 0 || err->os_code == EPIPE);
 }
 
 /* TCP is told at once: a close that wakes others says its end before it. */

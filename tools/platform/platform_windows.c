@@ -241,12 +241,21 @@ bool tool_may_receive(virtsock_fd fd, int timeout_ms)
     return WSAPoll(&p, 1, timeout_ms) == 1;
 }
 
-enum tool_peer tool_peer(virtsock_fd fd, bool ask, int timeout_ms)
+bool tool_process_name(int64_t pid, char *name, size_t cap)
 {
-    (void)fd;
-    (void)ask;
-    Sleep((DWORD)(timeout_ms < LOOK_MS ? timeout_ms : LOOK_MS));
-    return TOOL_PEER_THERE;
+    (void)pid, (void)name, (void)cap;
+    return false;
+}
+
+bool tool_process_has(int64_t pid, const char *library)
+{
+    (void)pid, (void)library;
+    return false;
+}
+
+void tool_take_name(const char *name)
+{
+    (void)name;
 }
 
 /* Windows has one word for a peer that closed and for one that broke off: that it broke is the greater harm. */

@@ -156,6 +156,7 @@ bool flow_deliver(struct relay_pair *pair, int from)
         flow->carried += (uint64_t)n;
         pair->rule->counts.bytes[from] += (uint64_t)n;
         pair->moved = true;
+        pair->tried = false;
     }
     flow_stall(pair, flow, false);
     if (!has_pipe(flow))
@@ -185,7 +186,8 @@ static void carry_end(struct relay_pair *pair, int from)
 
     flow->over = true;
     flow_release(pair, flow);
-    virtsock_stream_shutdown(pair->end[!from], VIRTSOCK_SHUT_SEND, NULL);
+    if (from != 0 || pair_passes_end(pair))
+        virtsock_stream_shutdown(pair->end[!from], VIRTSOCK_SHUT_SEND, NULL);
 }
 
 enum flow_next flow_carry(struct relay_pair *pair, int from)

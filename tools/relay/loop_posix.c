@@ -10,6 +10,7 @@
 #include "pair.h"
 #include "report.h"
 
+#define KEPT_US     5000000             /* of silence, after which an end that was kept back is tried, where nobody knows what becomes of it */
 #define TICK_US     1000000             /* how often a sender that waits is tried: no event tells that a peer takes no more */
 
 struct relay_threads relay;
@@ -123,6 +124,8 @@ static void tick(struct worker *w, int64_t now_us)
         pair->moved = false;
         if (idle_ms >= 0 && now_us - pair->due_us > idle_ms * 1000)
             pair_end(pair, RELAY_IDLE, NULL);
+        else if (pair->kept && now_us - pair->due_us > KEPT_US)
+            pair_try_end(pair);
         else if (pair->flow[0].stalled || pair->flow[1].stalled)
             pair_carry(pair, 3);
     }
@@ -130,7 +133,7 @@ static void tick(struct worker *w, int64_t now_us)
 
 static bool ticks(const struct worker *w)
 {
-    return w->stalled > 0 || (relay.watches_idle && w->pairs[RELAY_JOINED] != NULL);
+    return w->stalled + w->kept > 0 || (relay.watches_idle && w->pairs[RELAY_JOINED] != NULL);
 }
 
 /* Whatever is under way. Those with threads of their own come back by the inbox. */

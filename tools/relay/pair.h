@@ -47,6 +47,9 @@ struct relay_pair {
     bool               has_more;        /* is in that list */
     bool               starved;         /* waits for a descriptor */
     bool               moved;           /* since the last tick */
+    enum way_kind      way;             /* to TO, once the client has ended its sending */
+    bool               kept;            /* that end, from TO, where nobody knows what becomes of it; until it is tried after all */
+    bool               tried;           /* it was, and nothing has come since */
 };
 
 /* A thread of the relay, and what belongs to it. */
@@ -56,7 +59,7 @@ struct worker {
     struct relay_pair          *pairs[RELAY_OVER + 1];
     struct relay_pair          *more;
     int                         pipes[RELAY_PIPES][2], pipe_count;
-    unsigned                    stalled;        /* flows */
+    unsigned                    stalled, kept;  /* flows; ends */
     atomic_uint                 load, starved;  /* conversations, and such as wait for a descriptor */
     int64_t                     tick_us;        /* the next */
     struct tool_event          *ended;
@@ -74,6 +77,11 @@ void pair_connect(struct relay_pair *pair);
 void pair_carry(struct relay_pair *pair, int flows);
 /* Any state but OVER: forgets both sockets. Ends that were not reached in order are broken. The worker's list of those that are OVER has it. */
 void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_error *err);
+
+/* The client has ended its sending: whether TO is to hear of it, and its answer comes still. */
+bool pair_passes_end(struct relay_pair *pair);
+/* JOINED: nothing moves while its end is kept. */
+void pair_try_end(struct relay_pair *pair);
 
 bool pair_is(const struct relay_pair *pair, int end, virtsock_item item, int64_t what);
 

@@ -7,6 +7,7 @@
 #include "platform.h"
 #include "platform_daemon.h"
 #include "pair.h"
+#include "peer.h"
 #include "report.h"
 
 #define PAUSE_US 100000                 /* after a connection for which the system had nothing to give */
@@ -30,17 +31,17 @@ static int wanted(const struct relay_pair *pair, int end)
 }
 
 /* An end that sends no more may have gone altogether. UNIX sockets tell so; of others some tell who asks. False: it broke what it was sent. */
-static bool look_for(struct relay_pair *pair, int end)
+static bool look_at(struct relay_pair *pair, int end)
 {
     bool tells = pair_is(pair, end, VIRTSOCK_ITEM_SCHEME, VIRTSOCK_SCHEME_VSOCK) || pair_is(pair, end, VIRTSOCK_ITEM_SCHEME, VIRTSOCK_SCHEME_TCP);
 
-    enum tool_peer peer = TOOL_PEER_THERE;
+    enum peer_state peer = PEER_THERE;
 
-    if (tells && pair_is(pair, end, VIRTSOCK_ITEM_TYPE, VIRTSOCK_TYPE_STREAM))
-        peer = tool_peer(virtsock_stream_fd(pair->end[end]), true, 0);
-    if (peer == TOOL_PEER_LEFT)
+    if ((tells || pair->gone[end]) && pair_is(pair, end, VIRTSOCK_ITEM_TYPE, VIRTSOCK_TYPE_STREAM))
+        peer = peer_look(pair->end[end]);
+    if (peer == PEER_LEFT)
         pair->gone[end] = true;
-    return peer != TOOL_PEER_BROKE;
+    return peer != PEER_BROKE;
 }
 
 void pair_carry(struct relay_pair *pair, int flows)
@@ -54,8 +55,8 @@ void pair_carry(struct relay_pair *pair, int flows)
         more |= next == FLOW_HAS_MORE;
     }
     for (int end = 0; end < 2 && !broke; end++) {
-        if (pair->flow[end].ended && !pair->flow[!end].over && !pair->gone[end])
-            broke = !look_for(pair, end);
+        if (pair->flow[end].ended && !pair->flow[!end].over)
+            broke = !look_at(pair, end);
         if (pair->gone[end])
             flow_give_up(pair, !end);
     }
@@ -64,7 +65,7 @@ void pair_carry(struct relay_pair *pair, int flows)
         return;
     }
     if (pair->flow[0].over && pair->flow[1].over) {
-        pair_end(pair, RELAY_ENDED, NULL);
+        pair_end(pair, pair->tried && !pair->gone[0] ? RELAY_IDLE : RELAY_ENDED, NULL);
         return;
     }
     for (int end = 0; end < 2; end++)
@@ -74,6 +75,34 @@ void pair_carry(struct relay_pair *pair, int flows)
         pair->more = pair->worker->more;
         pair->worker->more = pair;
     }
+}
+
+/* --- A client's end ---------------------------------------------------------------------------------------------------- */
+
+static void keep_end(struct relay_pair *pair, bool kept)
+{
+    if (pair->kept != kept)
+        pair->worker->kept += kept ? 1 : -1u;
+    pair->kept = kept;
+}
+
+bool pair_passes_end(struct relay_pair *pair)
+{
+    struct way way = way_of(pair->end[1], pair->rule->to.address, &relay_settings.way);
+
+    pair->way = way.kind;
+    if (way.kind == WAY_HALF_CLOSES)
+        return true;
+    keep_end(pair, way.kind == WAY_UNKNOWN);
+    relay_tell_kept(pair->rule, pair->number, &way);
+    return false;
+}
+
+void pair_try_end(struct relay_pair *pair)
+{
+    keep_end(pair, false);
+    pair->tried = true;
+    virtsock_stream_shutdown(pair->end[1], VIRTSOCK_SHUT_SEND, NULL);
 }
 
 /* --- Beginning and ending ---------------------------------------------------------------------------------------------- */
@@ -94,6 +123,7 @@ static bool begin_threaded(struct relay_pair *pair)
         return false;
     pair->join->end[0] = pair->end[0];
     pair->join->end[1] = pair->end[1];
+    pair->join->keeps_back = way_of(pair->end[1], pair->rule->to.address, &relay_settings.way).kind != WAY_HALF_CLOSES;
     pair_enter(pair, RELAY_THREADED);
     return tool_thread(run_threaded, pair);
 }
@@ -263,5 +293,6 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
     free(pair->join);
     pair->join = NULL;
     starve(pair, false);
+    keep_end(pair, false);
     pair_enter(pair, RELAY_OVER);
 }

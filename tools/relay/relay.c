@@ -124,6 +124,7 @@ static const struct arg args[] = {
     { 0, "timeout", "SECONDS", ARG_SECONDS, &relay_settings.limits.timeout_ms, "connecting to TO: give an attempt up after that" },
     { 0, "wait", "SECONDS", ARG_SECONDS, &relay_settings.limits.wait_ms, "connecting to TO: try again until it is there, so long at most" },
     { 0, "stays", "SECONDS", ARG_SECONDS, &relay_settings.limits.stays_ms, "connecting to TO: if it hangs up within that, it is not there yet" },
+    ARGS_WAY(relay_settings.way),
     { 0, "drain", "SECONDS", ARG_SECONDS, &relay_settings.drain_ms, "asked to end: wait for conversations, so long at most; 10 unless told" },
     { 0, "threads", "N", ARG_NUMBER, &relay_settings.threads, "that serve; one a processor, and 4 at most, unless told" },
     { 0, "stats", NULL, ARG_FLAG, &relay_settings.stats, "tell the counters at the end; at SIGUSR1 they are told anyway" },

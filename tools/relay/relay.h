@@ -10,6 +10,7 @@
 
 #include "args.h"
 #include "virtsock.h"
+#include "way.h"
 
 /* --- Rules ------------------------------------------------------------------------------------------------------------- */
 
@@ -52,6 +53,7 @@ struct relay_settings {
     int64_t             drain_ms, threads;
     const char         *pidfile;
     bool                detach, stats, json, pass_fd;
+    struct way_told     way;            /* to TO */
     int                 verbose;
 };
 extern struct relay_settings relay_settings;
@@ -99,6 +101,8 @@ void relay_syslog_stop(void);
 enum relay_ending { RELAY_ENDED, RELAY_BROKEN, RELAY_IDLE, RELAY_CUT, RELAY_UNREACHED, RELAY_LEFT };
 
 void relay_tell_client(const struct relay_rule *rule, unsigned number, const virtsock_stream *client);
+/* Its end of sending is kept from TO, since the way there would take it for the end of both. */
+void relay_tell_kept(const struct relay_rule *rule, unsigned number, const struct way *way);
 /* Counts it, too. err: why TO could not be reached. */
 void relay_tell_end(struct relay_rule *rule, unsigned number, enum relay_ending ending, const uint64_t bytes[2], const virtsock_error *err);
 /* The counters, if they are wanted. */

@@ -29,6 +29,13 @@ void relay_tell_client(const struct relay_rule *rule, unsigned number, const vir
     virtsock_address_free(address);
 }
 
+void relay_tell_kept(const struct relay_rule *rule, unsigned number, const struct way *way)
+{
+    if (relay_settings.verbose)
+        report_line("client %u of %s: its end of sending is kept back: %s%s%s", number, rule->from.text, way->name != NULL ? way->name : "",
+                    way->name != NULL ? ": " : "", way->known);
+}
+
 void relay_tell_end(struct relay_rule *rule, unsigned number, enum relay_ending ending, const uint64_t bytes[2], const virtsock_error *err)
 {
     static const char *const words[] = {

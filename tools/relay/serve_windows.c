@@ -26,7 +26,9 @@ static void converse(struct relay_rule *rule, unsigned number, virtsock_stream *
     relay_tell_client(rule, number, client);
     if (relay_connect(&join.end[1], rule, &err) != VIRTSOCK_OK)
         ending = RELAY_UNREACHED;
-    else if (!join_streams(&join) || join.broke)
+    else
+        join.keeps_back = way_of(join.end[1], rule->to.address, &relay_settings.way).kind != WAY_HALF_CLOSES;
+    if (ending == RELAY_ENDED && (!join_streams(&join) || join.broke))
         ending = RELAY_BROKEN;
     for (int i = 0; i < 2; i++)
         rule->counts.bytes[i] += join.carried[i];
