@@ -10,6 +10,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -269,6 +270,46 @@ def test_a_break_says_no_end_in_frames(place):
                 with contextlib.suppress(ConnectionResetError):
                     assert client.recv(100) == b""
                 eventually(lambda: "then the connection broke" in r.log())
+
+
+SHUT_WRITE, CLOSE = bytes.fromhex("addeefbe"), bytes.fromhex("addeadde")
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_frames_end_by_close(place, first):
+    """As ocaml-hvsock's ends do: nobody's socket ends before both have said Close."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = "tcp://127.0.0.1:%d" % server.getsockname()[1]
+        with relay(place, "--stats", "--json", "tcp://127.0.0.1:any?half-close=framed", target, stdout=subprocess.PIPE) as r:
+            with socket.create_connection(("127.0.0.1", port_of(r)), timeout=30) as client, accept(server) as s:
+                client.sendall(struct.pack("<I", 7) + b"request")
+                assert take(s, 7) == b"request"
+                if first == "client":
+                    client.sendall(SHUT_WRITE)
+                    assert s.recv(1) == b""
+                s.sendall(b"answer")
+                assert take(client, 10) == struct.pack("<I", 6) + b"answer"
+                s.shutdown(socket.SHUT_WR)
+                assert take(client, 4) == SHUT_WRITE
+                if first == "server":
+                    client.sendall(struct.pack("<I", 4) + b"more" + SHUT_WRITE)
+                    assert read_to_end(s) == b"more"
+                assert take(client, 4) == CLOSE
+                client.sendall(CLOSE)
+                assert client.recv(1) == b""
+            r.terminate()
+            counts = json.loads(r.communicate(timeout=20)[0])[0]
+            assert (counts["broken"], counts["bytes_back"]) == (0, 6)
+
+
+def test_frames_are_counted_while_it_runs(place):
+    with listener(place / "to") as server, relay(place, f"unix://{place}/from?half-close=framed", f"unix://{place}/to") as r:
+        with connect(place / "from") as client, accept(server) as s:
+            client.sendall(struct.pack("<I", 7) + b"request")
+            assert take(s, 7) == b"request"
+            r.send_signal(signal.SIGUSR1)
+            eventually(lambda: " bytes 7 bytes_back 0" in r.log())
+        eventually(lambda: "client 1 of" in r.log() and ": 7 bytes" in r.log())
 
 
 def test_input_that_cannot_be_read_is_no_end(place):

@@ -16,8 +16,8 @@ static void shut(const struct join *join, int end, int how)
     virtsock_stream_shutdown(join->end[end], how, NULL);
 }
 
-/* Wakes both threads, and tells both peers: of a break without an end before it. A stream of frames that breaks is closed, since its
- * shutdown says that all is well; nobody waits for its descriptor. */
+/* Wakes both threads, and tells both peers: of a break without an end before it. A stream of frames is closed, which says so to its peer
+ * and waits for the answer, or breaks off; nobody waits for its descriptor. */
 static void break_off(struct join *join, bool broke)
 {
     join->broke |= broke && !join->broken;
@@ -25,9 +25,11 @@ static void break_off(struct join *join, bool broke)
     for (int end = 0; end < 2; end++) {
         virtsock_fd fd = virtsock_stream_fd(join->end[end]);
 
-        if (broke && fd == -1)
-            virtsock_stream_close(join->end[end], 0, NULL);
-        else if (broke)
+        if (fd == -1) {
+            virtsock_stream_close(join->end[end], broke ? 0 : -1, NULL);
+            continue;
+        }
+        if (broke)
             tool_break(fd);
         shut(join, end, VIRTSOCK_SHUT_BOTH);
     }
@@ -57,6 +59,8 @@ static virtsock_status carry(struct join *join, int from)
         if ((status = peer_send(join->end[!from], buf, n, -1, &err)) != VIRTSOCK_OK)
             return tool_takes_no_more(&err) ? VIRTSOCK_OK : status;
         join->carried[from] += n;
+        if (join->counts != NULL)
+            join->counts[from] += n;
     }
     return status;
 }

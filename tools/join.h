@@ -16,6 +16,7 @@ struct join {
     bool               keeps_end;       /* end[1]'s end of sending is not told to end[0], until end[1] has gone */
     bool               keeps_back;      /* end[0]'s end of sending is not told to end[1] */
     int                end_ms;          /* with ends_both: so much later end[0] hears of it */
+    atomic_uint_least64_t *counts;      /* of both directions, counted while it runs; NULL: nobody asks */
     uint64_t           carried[2];      /* bytes that came from each end and went to the other */
     bool               broke;           /* an end broke off, or something was lost; else it ended in order, as far as can be told */
     atomic_bool        broken, over[2]; /* this and what follows is join_streams' own */

@@ -123,6 +123,7 @@ static bool begin_threaded(struct relay_pair *pair)
         return false;
     pair->join->end[0] = pair->end[0];
     pair->join->end[1] = pair->end[1];
+    pair->join->counts = pair->rule->counts.bytes;
     pair->join->keeps_back = way_of(pair->end[1], pair->rule->to.address, &relay_settings.way).kind != WAY_HALF_CLOSES;
     pair_enter(pair, RELAY_THREADED);
     return tool_thread(run_threaded, pair);
@@ -280,7 +281,7 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
     for (int i = 0; i < 2; i++) {
         loop_forget(pair->worker->loop, &pair->watch[i]);
         if (pair->join != NULL)
-            pair->rule->counts.bytes[i] += pair->flow[i].carried = pair->join->carried[i];
+            pair->flow[i].carried = pair->join->carried[i];
         if (pair->state == RELAY_JOINED)
             flow_deliver(pair, i);
         flow_stall(pair, &pair->flow[i], false);

@@ -19,7 +19,7 @@ static struct {
 
 static void converse(struct relay_rule *rule, unsigned number, virtsock_stream *client)
 {
-    struct join       join = { .end = { client, NULL } };
+    struct join       join = { .end = { client, NULL }, .counts = rule->counts.bytes };
     enum relay_ending ending = RELAY_ENDED;
     virtsock_error    err;
 
@@ -30,8 +30,6 @@ static void converse(struct relay_rule *rule, unsigned number, virtsock_stream *
         join.keeps_back = way_of(join.end[1], rule->to.address, &relay_settings.way).kind != WAY_HALF_CLOSES;
     if (ending == RELAY_ENDED && (!join_streams(&join) || join.broke))
         ending = RELAY_BROKEN;
-    for (int i = 0; i < 2; i++)
-        rule->counts.bytes[i] += join.carried[i];
     virtsock_stream_close(join.end[1], ending == RELAY_BROKEN ? 0 : -1, NULL);
     virtsock_stream_close(client, ending == RELAY_BROKEN ? 0 : -1, NULL);
     virtsock_stream_free(join.end[1]);
