@@ -21,7 +21,7 @@ ROWS = re.findall(r"^ +ROW\((\w+),", (ROOT / "tests" / "contract" / "rows.h").re
 HERE = PLAIN / "tests" / "contract" / "virtsock-selftest"
 
 # The address of each; a number keeps runs apart. Those of a multiplexer need `virtsock mux`, a directory for each dialect. Where that
-# dialect's ends know no half-close the streams are framed.
+# dialect's ends know no half-close the address says so, or the streams are framed.
 ADDRESSES = {
     "unix": "unix://{folder}/{number}",
     "unix-seqpacket": "unix://{folder}/{number}?type=seqpacket",
@@ -31,12 +31,14 @@ ADDRESSES = {
     "tcp": "tcp://127.0.0.1:any",
     "mux": "vsock-mux://:{number}{folder}/cloud-hypervisor/vsock.sock",
     "mux-openvmm": "vsock-mux://:{number}{folder}/openvmm/vsock.sock",
-    "mux-firecracker": "vsock-mux://:{number}{folder}/firecracker/vsock.sock?half-close=framed",
-    "mux-vhost-device-vsock": "vsock-mux://:{number}{folder}/vhost-device-vsock/vsock.sock?half-close=framed",
+    "none": "unix://{folder}/{number}?half-close=none",
+    "mux-firecracker": "vsock-mux://:{number}{folder}/firecracker/vsock.sock?half-close=none",
+    "mux-firecracker-framed": "vsock-mux://:{number}{folder}/firecracker/vsock.sock?half-close=framed",
+    "mux-vhost-device-vsock": "vsock-mux://:{number}{folder}/vhost-device-vsock/vsock.sock?half-close=none",
     "hyperkit": "hyperkit://:{number}{folder}/cloud-hypervisor",
 }
 DIALECTS = ("cloud-hypervisor", "openvmm", "firecracker", "vhost-device-vsock")
-MUXED = ("mux", "hyperkit", *(f"mux-{dialect}" for dialect in DIALECTS))
+MUXED = ("hyperkit", *(transport for transport in ADDRESSES if transport.startswith("mux")))
 ALL = tuple(ADDRESSES)
 
 # The plain build takes everything, once in full. Under the sanitizers it is the kinds of waits and races that matter, not how often, and of

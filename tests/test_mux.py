@@ -543,6 +543,24 @@ def test_program_that_ends_its_sending(vm, dialect):
     assert p.results == [b"still"]
 
 
+@pytest.mark.parametrize("dialect", EVERY)
+def test_client_that_leaves_after_the_program_has_ended_its_sending(vm, dialect):
+    """Nothing of the conversation goes on."""
+    leave = threading.Event()
+
+    def end_first(stream):
+        stream.shutdown(virtsock.SHUT_SEND)
+        leave.set()
+        return drain(stream)
+
+    with dialect_of(vm, dialect) as m, program(m.guest, end_first) as p:
+        with virtsock.connect(m.host, timeout=20):
+            assert leave.wait(20)
+            time.sleep(0.1)
+        eventually(lambda: p.results == [b""])
+        eventually(lambda: "0 bytes to the program, 0 back" in m.log())
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_one_too_many(vm, dialect):
     """Hung up on before its request was read, which tells it from a port that nobody listens on; and there is room again after one left."""

@@ -85,9 +85,10 @@ static void run_direction(struct join *join, int from)
     else if (status == VIRTSOCK_E_EOF && !(from == 0 ? join->keeps_back : join->keeps_end))
         shut(join, !from, VIRTSOCK_SHUT_SEND);
     join->over[from] = true;
-    while (over && !join->over[!from] && (peer = peer_look(join->end[from])) == PEER_THERE)
+    while (over && !join->broken && !join->over[!from] && (peer = peer_look(join->end[from])) == PEER_THERE)
         tool_poll(fd, 0, fd == -1 ? LOOK_AGAIN_MS : LOOK_MS);
-    break_off(join, (!over && status != VIRTSOCK_E_CANCELLED) || peer == PEER_BROKE);
+    if (!join->broken)
+        break_off(join, (!over && status != VIRTSOCK_E_CANCELLED) || peer == PEER_BROKE);
 }
 
 static void run_back(void *argument)

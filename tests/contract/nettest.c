@@ -16,7 +16,7 @@ void basic_io(void)
 
     make_pair(s, NULL);
     for (int i = 0; i < 2; i++) {
-        struct flow out = { .s = s[i], .n = (uint64_t)i, .total = total, .piece = 1024 }, in = { .s = s[1 - i] };
+        struct flow out = { .s = s[i], .n = (uint64_t)i, .total = total, .piece = 1024 }, in = { .s = s[1 - i], .expects = total };
 
         start(&out.thread, flow_out, &out);
         flow_in(&in);

@@ -27,6 +27,7 @@ enum need {
     NEEDS_REPLY     = 8,        /* skipped where a connection succeeds before anybody answers */
     NEEDS_SENDING   = 16,       /* after a send that timed out; skipped where that send was the last */
     NEEDS_FD        = 32,       /* skipped where a stream has no descriptor to give */
+    NEEDS_HALF_CLOSE = 128,     /* skipped where one end is both */
     NEEDS_DELIVERY  = 64        /* of what was sent before a close that does not wait; skipped where that is dropped */
 };
 
@@ -64,6 +65,7 @@ struct under_test {
     bool                 messages;
     bool                 torn;          /* a message that did not go in time was the last: AF_VSOCK */
     bool                 framed;        /* half-close=framed: streams have no descriptor */
+    bool                 whole;         /* half-close=none: a direction ends by count, or both do */
     int                  number;        /* of the first fresh address, different for each behaviour */
     int                  rounds, connections, mib, slow;
     uint64_t             seed;
@@ -211,6 +213,7 @@ struct flow {
     virtsock_stream *s;
     uint64_t         n, total;
     size_t           piece;             /* at most */
+    uint64_t         expects;           /* bytes that come, where no end tells: half-close=none; 0: until the end */
     bool             goes_on;           /* no end after it */
     uint64_t         moved, hashed;
     virtsock_status  status;            /* the last: OK of a sender, EOF of a receiver */

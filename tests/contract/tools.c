@@ -162,7 +162,7 @@ void *flow_out(void *flow)
         f->hashed = hash(f->hashed, words, n);
     }
     free(words);
-    if (f->status == VIRTSOCK_OK && !f->goes_on)
+    if (f->status == VIRTSOCK_OK && !f->goes_on && !under_test.whole)
         f->status = virtsock_stream_shutdown(f->s, VIRTSOCK_SHUT_SEND, NULL);
     return NULL;
 }
@@ -176,9 +176,13 @@ void *flow_in(void *flow)
     CHECK(data != NULL);
     f->hashed = HASH_BEGIN;
     f->moved = 0;
-    while ((f->status = virtsock_stream_recv(f->s, data, PIECE_MAX, &n, patient_ms(), NULL)) == VIRTSOCK_OK) {
+    f->status = VIRTSOCK_E_EOF;         /* by count */
+    while ((f->expects == 0 || !under_test.whole || f->moved < f->expects)
+           && (f->status = virtsock_stream_recv(f->s, data, PIECE_MAX, &n, patient_ms(), NULL)) == VIRTSOCK_OK) {
         f->hashed = hash(f->hashed, data, n);
         f->moved += n;
+        if (under_test.whole && f->moved == f->expects)
+            f->status = VIRTSOCK_E_EOF;
     }
     free(data);
     return NULL;
