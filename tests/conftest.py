@@ -42,7 +42,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 # at a time are not what two processors bear.
 GROUPS = {
     "pairs": ("exchange", "lab", "others", "dask", "grpc", "image", "bench", "doctor", "faults"),
-    "guest": ("suites", "calls", "contract", "peers", "relay", "stress", "list", "ramdisk"),
+    "guest": ("suites", "calls", "contract", "peers", "relay", "stress", "driver", "list", "ramdisk"),
 }
 PAIRED = ("test_what_vsudd_did", "test_between_a_host_and_its_guest")       # in files of the other group
 OF_FILE = {f"tests/vm/test_{name}.py": group for group, names in GROUPS.items() for name in names}

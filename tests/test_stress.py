@@ -143,7 +143,7 @@ def test_dialects_of_multiplexers(place, dialect):
         succeeds(address, "-i", "20", "-p", "2", "-l", "1000000", "--no-half-close")
         if dialect in ("firecracker", "vhost-device-vsock"):
             code, result, said = stress(address, "-i", "5", "-L", "1000000", "-l", "1000000")
-            assert code == 1 and result["failures"] == {"ended early": 5}, said
+            assert code == 1 and 1 <= result["failures"]["ended early"] <= 5, said         # what is on its way at the end is lost
         else:
             succeeds(address, "-i", "5", "-L", "1000000", "-l", "1000000")
 

@@ -185,7 +185,8 @@ static void talk_peer(const virtsock_stream *s, const char *what)
 
     CHECK_OK(virtsock_stream_get(s, VIRTSOCK_ITEM_PEER_STATE, &state, &e), e);
     CHECK(state >= 0 && state <= VIRTSOCK_PEER_GONE);
-    CHECK_TEXT(states[state], what);
+    if (state != 0 || TEST_TELLS)
+        CHECK_TEXT(states[state], what);
 }
 
 static void hang_up(virtsock_stream *peer)

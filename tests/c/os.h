@@ -143,6 +143,7 @@ static inline bool test_raw_close(virtsock_fd fd)
 
 #define TEST_SHUT    WSAESHUTDOWN       /* the code of a send after the end of its direction */
 #define TEST_STEP    3                  /* of four ways: Wine's connections take five times as long */
+#define TEST_TELLS   0                  /* whether the system tells of a peer's end before a call does */
 #define TEST_KEPT    16                 /* handles that locks and threads make once and keep, or give back late */
 #define TEST_TRIES   3                  /* a lock's first contention makes an event that stays; what leaks does so each time */
 #define TEST_CLIENTS 15000              /* connections, so that more often than not one of them comes from where it goes */
@@ -316,6 +317,7 @@ static inline bool test_raw_close(virtsock_fd fd)
 
 #define TEST_SHUT    EPIPE
 #define TEST_STEP    1
+#define TEST_TELLS   1
 #define TEST_KEPT    0
 #define TEST_TRIES   1
 #define TEST_CLIENTS 60000

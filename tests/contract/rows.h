@@ -30,11 +30,11 @@
     ROW(full_backlog, NEEDS_LISTENER | NEEDS_REPLY, "a full backlog is no hang, and room lets the next one in")                         \
     ROW(many_clients, NEEDS_LISTENER, "100 clients connect at once, and each gets its own answer")                                      \
     ROW(peer_rules, NEEDS_LISTENER, "a listener admits whom its rules name, and no rule is ignored")                                    \
-    ROW(detach_and_adopt, NEEDS_FD, "a descriptor leaves one stream and joins another, the conversation goes on")                              \
+    ROW(detach_and_adopt, NEEDS_FD, "a descriptor leaves one stream and joins another, the conversation goes on")                        \
     /* data.c */                                                                                                                        \
     ROW(echo, 0, "lengths from 1 to 65,536 come back as they went")                                                                     \
-    ROW(half_close, NEEDS_HALF_CLOSE, "each end ends its direction and still receives the other's")                                                    \
-    ROW(data_then_close, NEEDS_DELIVERY, "what was sent before a close arrives, then EOF")                                                           \
+    ROW(half_close, NEEDS_HALF_CLOSE, "each end ends its direction and still receives the other's")                                      \
+    ROW(data_then_close, NEEDS_DELIVERY, "what was sent before a close arrives, then EOF")                                               \
     ROW(close_with_unread_data, 0, "a peer closes with our data unread")                                                                \
     ROW(zero_lengths, 0, "a length of 0 does nothing, and is not taken for the end")                                                    \
     ROW(huge_lengths, 0, "lengths above 4 GiB are not cut to 32 bits")                                                                  \
@@ -49,7 +49,7 @@
     ROW(close_wakes_accept, NEEDS_LISTENER, "a close ends an accept within 50 ms")                                                      \
     ROW(close_wakes_connect, NEEDS_LISTENER, "a close ends a connect within 50 ms")                                                     \
     ROW(no_number_is_reused, 0, "no call sees another's descriptor under the number of a closed one")                                   \
-    ROW(finish, NEEDS_HALF_CLOSE, "a lingering close waits for the peer's end, and nothing is lost")                                                   \
+    ROW(finish, NEEDS_HALF_CLOSE, "a lingering close waits for the peer's end, and nothing is lost")                                     \
     ROW(finish_deadline, 0, "a lingering close is TIMEOUT in its time when the peer does not end")                                      \
     ROW(abort_at_once, 0, "a close without linger does not wait for data that nobody reads")                                            \
     /* process_posix.c, run_windows.c */                                                                                                \

@@ -98,7 +98,9 @@ local function step(stream, peer, what)
     if rest == "ok" then return assert(stream:close()) end
     fails(what:sub(5), stream:close())
   elseif what:sub(1, 5) == "peer:" then
-    equal(({ [0] = "here", "ended", "deaf", "gone" })[assert(stream:get "peer_state")], what:sub(6))
+    local state = assert(stream:get "peer_state")
+    if check.windows and state == 0 then return end             -- there a call tells, and nothing before it
+    equal(({ [0] = "here", "ended", "deaf", "gone" })[state], what:sub(6))
   elseif what == "abort" or what == "hangup" then
     assert((what == "abort" and stream or peer):abort())
   else

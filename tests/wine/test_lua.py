@@ -25,7 +25,8 @@ LEFT_OUT = {                            # on Windows over this transport
     "rules_admit_and_refuse": "users are for UNIX sockets", "the_system_chooses_a_port": "ports are vsock's",
     "names_are_looked_up_on_windows": "Windows looks names up", "the_name_of_a_service_is_text": "Windows registers services",
     "messages_stay_whole": "for seqpacket", "large_messages": "for seqpacket", "ctrl_c_ends_a_wait": "no process sends another a signal",
-    "an_error_in_the_middle_of_a_receive": "no process sends another a signal",
+    "an_error_in_the_middle_of_a_receive": "no process sends another a signal", "ctrl_c_ends_a_finish": "no process sends another a signal",
+    "a_signal_cuts_no_close_short": "no handler can be set", "who_hangs_up_without_a_byte_is_not_there_yet": "Windows has no STAYS",
     "what_is_not_adopted_stays_as_it_was": "for UNIX sockets",
     "a_step_in_a_pause_begins_nothing": "a UNIX socket refuses in the first step",
 }
