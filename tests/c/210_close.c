@@ -130,12 +130,13 @@ static int64_t pause_us(int round)
 /* One round: calls go in, and are somewhere in there when one or two closes come. How long after that all had ended, in us. */
 static int64_t one_round(const struct stage *st, enum what what, int round)
 {
-    struct call       c[2] = { { .what = what }, { .what = what } };
-    const int         calls = what >= CONNECT ? 1 : 1 + round % 2;
-    virtsock_stream  *pair[2] = { NULL, NULL };
-    virtsock_error    e = { 0 };
-    struct test_call  inside[2];
-    struct test_watch closing;
+    struct call         c[2] = { { .what = what }, { .what = what } };
+    const int           calls = what >= CONNECT ? 1 : 1 + round % 2;
+    virtsock_stream    *pair[2] = { NULL, NULL };
+    virtsock_error      e = { 0 };
+    struct test_call    inside[2];
+    struct test_watch   closing;
+    struct test_control control;
 
     if (what <= SEND_TIMED) {
         test_pair(pair, NULL);
@@ -147,15 +148,18 @@ static int64_t one_round(const struct stage *st, enum what what, int round)
     }
     c[1].s = c[0].s;
     c[1].l = c[0].l;
+    test_control_begin(&control);
     for (int i = 0; i < calls; i++)
         test_call_begin(&inside[i], run, &c[i]);
     if (round % 4 != 0)
         for (int i = 0; i < calls; i++)
             test_call_comes(&inside[i]);
     test_nap_us(pause_us(round));
+    test_control_wake(&control);
     closing = close_now(&c[0], round % 3 == 0);
     for (int i = 0; i < calls; i++)
         test_call_end(&inside[i]);
+    closing.delay_us += test_control_end(&control);
     for (int i = 0; i < calls; i++)
         if (c[i].status != VIRTSOCK_E_CANCELLED) {
             printf("FAIL %s: round %d: call %d is %s\n", test_now, round, what, virtsock_status_name(c[i].status));

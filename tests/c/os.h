@@ -50,6 +50,12 @@ static inline void test_nap_us(int64_t us)
 static inline int64_t test_delay_us(void) { return -1; }
 static inline int64_t test_steal_us(void) { return -1; }
 
+static inline void test_ask_system(int times)
+{
+    while (times-- > 0)
+        WaitForSingleObject(GetCurrentProcess(), 0);
+}
+
 static inline long test_thread(void)
 {
     return (long)GetCurrentThreadId();
@@ -203,6 +209,13 @@ static inline int64_t test_steal_us(void)
 
     return test_proc("/proc/stat", text, sizeof text) && sscanf(text, "cpu %*u %*u %*u %*u %*u %*u %*u %" SCNd64, &ticks) == 1
            ? ticks * 1000000 / sysconf(_SC_CLK_TCK) : -1;
+}
+
+/* As any call does that goes to the kernel. */
+static inline void test_ask_system(int times)
+{
+    while (times-- > 0)
+        (void)getppid();
 }
 
 /* The system's number of this thread; -1: not known. */

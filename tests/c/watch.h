@@ -2,8 +2,8 @@
  *
  * How long a call took, and how much of that the machine took from it: a thread that is ready may have to wait for a processor, and a virtual
  * machine for its host. The kernel counts both, and stalls.h sees what an emulator takes; a judge of lateness subtracts them, so a busy machine
- * is as good a judge as an idle one. Where nobody counts (Windows, FreeBSD) nothing is subtracted. What is early is never excused. Stands on
- * CHECK of who includes it.
+ * is as good a judge as an idle one. Where nobody counts (Windows, FreeBSD) a control stands beside the calls: what it is late is subtracted.
+ * What is early is never excused. Stands on CHECK of who includes it.
  */
 #ifndef WATCH_H
 #define WATCH_H
@@ -139,6 +139,65 @@ static inline int64_t test_wake_us(const struct test_call *calls, int n, const s
     }
     excuse += steal;
     return worst > excuse ? worst - excuse : 0;
+}
+
+/* --- A control: a thread of the test's own that waits as the calls do, and is woken at the same moment ----------------------- */
+
+#define TEST_ASKS 10        /* what a call asks its system from its wake to its end; under Wine each is a turn of another process */
+
+struct test_control {
+    pthread_mutex_t mutex;
+    pthread_cond_t  cond;
+    pthread_t       thread;
+    bool            fired;
+    int64_t         fired_us, woke_us;
+};
+
+static inline void *test_control_run(void *control)
+{
+    struct test_control *c = control;
+
+    pthread_mutex_lock(&c->mutex);
+    while (!c->fired)
+        pthread_cond_wait(&c->cond, &c->mutex);
+    test_ask_system(TEST_ASKS);
+    c->woke_us = test_us();
+    pthread_mutex_unlock(&c->mutex);
+    return NULL;
+}
+
+/* Where the machine's part is counted there is none. */
+static inline void test_control_begin(struct test_control *c)
+{
+    *c = (struct test_control){ .fired = test_delay_us() >= 0 };
+    if (c->fired)
+        return;
+    pthread_mutex_init(&c->mutex, NULL);
+    pthread_cond_init(&c->cond, NULL);
+    CHECK(pthread_create(&c->thread, NULL, test_control_run, c) == 0);
+}
+
+/* At the cause; this is none of what the calls take. */
+static inline void test_control_wake(struct test_control *c)
+{
+    if (c->fired)
+        return;
+    pthread_mutex_lock(&c->mutex);
+    c->fired = true;
+    c->fired_us = test_us();
+    pthread_cond_signal(&c->cond);
+    pthread_mutex_unlock(&c->mutex);
+}
+
+/* How late it was, which is no fault of the calls. */
+static inline int64_t test_control_end(struct test_control *c)
+{
+    if (c->fired_us == 0)
+        return 0;
+    CHECK(pthread_join(c->thread, NULL) == 0);
+    pthread_cond_destroy(&c->cond);
+    pthread_mutex_destroy(&c->mutex);
+    return c->woke_us - c->fired_us;
 }
 
 #endif

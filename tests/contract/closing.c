@@ -77,17 +77,21 @@ static int64_t pause_us(int round)
 /* One or two calls are before, at or in their wait when one or two closes come. How long until all have ended, in us. */
 static int64_t close_into(struct call *c, int calls, int round)
 {
-    struct test_call  inside[2];
-    struct test_watch closing;
+    struct test_call    inside[2];
+    struct test_watch   closing;
+    struct test_control control;
 
+    test_control_begin(&control);
     for (int i = 0; i < calls; i++)
         test_call_begin(&inside[i], run_call, &c[i]);
     for (int i = 0; round % 4 != 0 && i < calls; i++)
         test_call_comes(&inside[i]);
     nap_us(pause_us(round));
+    test_control_wake(&control);
     closing = close_now(c, round % 3 == 0);
     for (int i = 0; i < calls; i++)
         test_call_end(&inside[i]);
+    closing.delay_us += test_control_end(&control);
     for (int i = 0; i < calls; i++)
         CHECK_STATUS(c[i].status, VIRTSOCK_E_CANCELLED, (virtsock_error){ .message = "of the call that was inside" });
     return test_wake_us(inside, calls, &closing);
