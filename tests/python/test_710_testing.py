@@ -9,6 +9,7 @@ import errno
 import gc
 import hashlib
 import os
+import queue
 import re
 import socket
 import subprocess
@@ -297,10 +298,10 @@ def ends(stream: virtsock.Stream | socket.socket, seconds: float) -> bytes | Non
 
 def test_the_host_ends_its_direction(vm, monkeypatch) -> None:
     """Over three of them that is the end of both, and what is on its way back is lost."""
-    heard = []
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def answer(stream: virtsock.Stream) -> None:
-        heard.append(read_all(stream))
+        heard.put(read_all(stream))
         stream.sendall(b"the answer")
 
     monkeypatch.setitem(_muxes.MANNERS, LIBKRUN, _muxes.MANNERS[LIBKRUN]._replace(host_end=0.5))
@@ -315,7 +316,7 @@ def test_the_host_ends_its_direction(vm, monkeypatch) -> None:
             assert ends(client, 10 * SLOW) == (b"the answer" if made.dialect in HALF_CLOSES else b"")
             assert made.dialect != LIBKRUN or time.monotonic() - begun > 0.49  # and no sooner
         assert answered == b"" or answered.startswith(b"OK ")
-    assert heard == [b"request"]
+        assert heard.get(timeout=10 * SLOW) == b"request"  # before the close ends who listens
 
 
 def test_what_came_before_the_end_was_delivered() -> None:
