@@ -109,6 +109,8 @@ def program(where, talk, clients=1):
     with virtsock.listen(where) as listener:
         thread.start()
         yield thread
+        while thread.is_alive() and select.select([listener], [], [], 0)[0]:        # somebody is there, and was not accepted yet
+            time.sleep(0.001)
     thread.join(30)
     for one in thread.threads:
         one.join(30)
