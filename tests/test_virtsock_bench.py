@@ -846,9 +846,12 @@ def test_usage_errors(words, said):
     assert said in done.stderr.decode()
 
 
-def test_what_has_no_descriptor_is_not_polled(folder):
-    with server(folder, transport="unix-framed") as s:
-        failed("-p", "-L", "-m", "8", s.to, said="leave -p out", status="unsupported")
+@pytest.mark.parametrize("words", ["-p", "-p -L -m 8", "-s -p"])
+def test_what_has_no_descriptor_is_not_polled(folder, words):
+    """At either end, before it connects or listens."""
+    done = run("bench", *words.split(), f"unix://{folder}/s?half-close=framed", timeout=20)
+    assert (done.returncode, done.stdout) == (2, b"") and b"leave -p out" in done.stderr
+    assert not (folder / "s").exists()
 
 
 # --- The plot --------------------------------------------------------------------------------------------------------------

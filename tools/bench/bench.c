@@ -230,6 +230,18 @@ static int ask(const virtsock_address *address, bool plain)
     return code;
 }
 
+/* A poll is for descriptors, and streams of frames have none. */
+static int check_poll(const virtsock_address *address)
+{
+    uint32_t half_close = VIRTSOCK_HALF_CLOSE_NATIVE;
+
+    if (set.polls && address != NULL)
+        virtsock_address_number(address, VIRTSOCK_PART_HALF_CLOSE, &half_close);
+    if (half_close == VIRTSOCK_HALF_CLOSE_FRAMED)
+        return report_usage("half-close=framed has no descriptor to poll: leave -p out");
+    return EXIT_DONE;
+}
+
 static int run(char **operand, int count)
 {
     virtsock_address *address = NULL;
@@ -240,7 +252,8 @@ static int run(char **operand, int count)
         return report_usage("--server and --client are one end each");
     if ((code = peer_options(set.server)) != EXIT_DONE || (code = find_address(&address, count > 0 ? operand[0] : NULL, &plain)) != EXIT_DONE)
         return code;
-    code = set.server ? serve(address) : ask(address, plain);
+    if ((code = check_poll(address)) == EXIT_DONE)
+        code = set.server ? serve(address) : ask(address, plain);
     virtsock_address_free(address);
     return code;
 }

@@ -199,8 +199,6 @@ static virtsock_status measure(const struct bench_end *end, struct bench_run *ru
 {
     virtsock_status status;
 
-    if (end->polls && virtsock_stream_fd(end->stream) == -1)
-        return broke(err, VIRTSOCK_E_UNSUPPORTED, "there is no descriptor to poll: leave -p out");
     if (at.plan->plain)
         return measure_plain(end, run, err);
     if ((status = ask(end, err)) != VIRTSOCK_OK)
