@@ -144,6 +144,9 @@ def test_dialects_of_multiplexers(place, dialect):
         if dialect in ("firecracker", "vhost-device-vsock"):
             code, result, said = stress(address, "-i", "5", "-L", "1000000", "-l", "1000000")
             assert code == 1 and 1 <= result["failures"]["ended early"] <= 5, said         # what is on its way at the end is lost
+            assert f"with {dialect} the end of one direction is the end of both; --no-half-close does without it" in said
+            code, _, said = stress(address + "?half-close=none", "-i", "2")
+            assert code == 1 and "--no-half-close does without it" in said
         else:
             succeeds(address, "-i", "5", "-L", "1000000", "-l", "1000000")
 

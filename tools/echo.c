@@ -77,14 +77,9 @@ static virtsock_status no_bye(const virtsock_stream *stream, virtsock_error *err
 {
     const struct way_told nothing = { false, false };
     const struct way      way = way_of(stream, asked, &nothing);
-    char                  what[200];
+    char                  what[60 + WAY_BLAME], blame[WAY_BLAME];
 
-    if (way.kind == WAY_HALF_CLOSES)
-        return broke(err, "the peer sent all bytes back, and said no bye");
-    snprintf(what, sizeof what,
-             "the peer sent all bytes back, and said no bye: with %s the end of one direction %s the end of both; --no-bye does without it",
-             way.name != NULL ? way.name : way.kind == WAY_UNKNOWN ? "this multiplexer" : "half-close=none",
-             way.kind == WAY_UNKNOWN ? "may be" : "is");
+    snprintf(what, sizeof what, "the peer sent all bytes back, and said no bye%s", way_blame(blame, &way, "--no-bye"));
     return broke(err, what);
 }
 

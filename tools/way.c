@@ -5,6 +5,7 @@
 #include "way.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "platform.h"
@@ -84,4 +85,15 @@ void way_tell(const struct way *way)
 {
     if (way->known != NULL)
         report_line("%s%s%s", way->name != NULL ? way->name : "", way->name != NULL ? " serves this way: " : "", way->known);
+}
+
+const char *way_blame(char out[WAY_BLAME], const struct way *way, const char *remedy)
+{
+    const char *who = way->name != NULL ? way->name : way->kind == WAY_UNKNOWN ? "this multiplexer" : "half-close=none";
+
+    out[0] = '\0';
+    if (way->kind != WAY_HALF_CLOSES)
+        snprintf(out, WAY_BLAME, ": with %s the end of one direction %s the end of both; %s does without it", who,
+                 way->kind == WAY_UNKNOWN ? "may be" : "is", remedy);
+    return out;
 }

@@ -37,4 +37,8 @@ struct way way_of(const virtsock_stream *stream, const virtsock_address *address
 /* Says what was found, and what follows from it. */
 void way_tell(const struct way *way);
 
+#define WAY_BLAME 128
+/* Why an end of one direction may have become the end of both, and what does without it; "" where half-closes are carried. */
+const char *way_blame(char out[WAY_BLAME], const struct way *way, const char *remedy);
+
 #endif

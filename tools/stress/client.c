@@ -12,6 +12,7 @@
 #include "stress.h"
 #include "content.h"
 #include "result.h"
+#include "way.h"
 
 #define GRACE_LOOKS 10                  /* for connections under way to end; one that is being made cannot be told */
 
@@ -162,12 +163,15 @@ static void tell_content(int64_t number, const struct content_judge *j)
                        j->size == 1 ? "" : "s", j->at, faults[j->fault].text);
 }
 
-static void tell_end(const struct exchange *x, virtsock_status status, const virtsock_error *err)
+/* way: to the peer; an end that was sent may be why. */
+static void tell_end(const struct exchange *x, virtsock_status status, const virtsock_error *err, const struct way *way)
 {
     uint64_t sent = x->sent;
-    char     counts[80];
+    char     counts[80 + WAY_BLAME], blame[WAY_BLAME] = "";
 
-    snprintf(counts, sizeof counts, "%" PRIu64 " of %" PRIu64 " bytes were sent, %" PRIu64 " came back", sent, x->length, x->received);
+    if (sent == x->length && !stress.keeps_open)
+        way_blame(blame, way, "--no-half-close");
+    snprintf(counts, sizeof counts, "%" PRIu64 " of %" PRIu64 " bytes were sent, %" PRIu64 " came back%s", sent, x->length, x->received, blame);
     if (status == VIRTSOCK_E_TIMEOUT)
         result_failure(x->number, RESULT_STALLED, VIRTSOCK_OK, "stalled, the peer %s: nothing moved for %.1f s; %s",
                        sent < x->length ? "takes no more" : x->received < x->length ? "sends no more back" : "does not end",
@@ -190,10 +194,12 @@ static void tell_good(const struct exchange *x)
 /* Both directions, and their end. */
 static void converse(struct exchange *x)
 {
+    static const struct way_told nothing;
     struct content_judge judge = { .key = x->key, .length = x->length };
     virtsock_error       err = { 0 };
     virtsock_status      status = receive_all(x, &judge, &err);
     bool                 all_came = status == VIRTSOCK_E_EOF && x->received == x->length && judge.fault == CONTENT_GOOD;
+    const struct way     way = way_of(x->stream, stress.address, &nothing);
 
     virtsock_stream_close(x->stream, all_came ? -1 : 0, NULL);
     tool_event_wait(x->sending_ended, -1);
@@ -202,7 +208,7 @@ static void converse(struct exchange *x)
     else if (judge.fault != CONTENT_GOOD)
         tell_content(x->number, &judge);
     else if (status != VIRTSOCK_E_CANCELLED)
-        tell_end(x, status, &err);
+        tell_end(x, status, &err, &way);
 }
 
 /* --- Connections ------------------------------------------------------------------------------------------------------- */
