@@ -738,17 +738,28 @@ def test_echo_without_a_bye_says_why(vm, dialect):
         assert done.returncode == 1 and b"--no-bye" in done.stderr
 
 
+CLIENTS = pytest.mark.parametrize("client", ["unix", "tcp", "framed"])
+
+
+@contextlib.contextmanager
+def relaying(vm, client, to):
+    """A client of a relay before that address. Frames have threads of their own there."""
+    where = {"unix": f"unix://{vm}/r", "tcp": "tcp://127.0.0.1:any", "framed": f"unix://{vm}/r?half-close=framed"}[client]
+    with running("relay", "-v", "--stats", "--json", where, to, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as relay:
+        where = relay.stderr.readline().decode().split("listening on ")[1].split(" for ")[0]
+        with virtsock.connect(where, timeout=30) as s:
+            yield relay, s
+
+
+@CLIENTS
 @pytest.mark.parametrize("dialect", EVERY)
-def test_relay_keeps_a_clients_end_back(vm, dialect):
+def test_relay_keeps_a_clients_end_back(vm, dialect, client):
     """Whose answer comes whole, and whose conversation ended in order."""
-    with dialect_of(vm, dialect) as m, program(m.guest, answer_late) as p, running(
-        "relay", "-v", "--stats", "--json", f"unix://{vm}/r", m.host, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as relay:
-        relay.stderr.readline()
-        with connected(vm / "r") as s:
-            s.sendall(b"request")
-            s.shutdown(socket.SHUT_WR)
-            assert read_to_end(s) == MIB
+    with dialect_of(vm, dialect) as m, program(m.guest, answer_late) as p, relaying(vm, client, m.host) as (relay, s):
+        s.sendall(b"request")
+        s.shutdown(virtsock.SHUT_SEND)
+        assert read_to_end(s) == MIB
+        s.close()
         relay.terminate()
         out, err = relay.communicate(timeout=20)
         counts = json.loads(out)[0]
@@ -757,9 +768,10 @@ def test_relay_keeps_a_clients_end_back(vm, dialect):
     assert p.results == [b"request"]
 
 
+@CLIENTS
 @pytest.mark.parametrize("answers", [True, False])
-def test_relay_tries_what_nobody_knows(vm, answers):
-    """After a silence: an answer shows that the way carries half-closes, and without one the end may have cut it."""
+def test_relay_tries_what_nobody_knows(vm, answers, client):
+    """After a silence: an answer shows that the way carries half-closes, and without one the end may have cut it: a break, where it can be told."""
 
     def talk(stream):
         request = drain(stream)
@@ -767,14 +779,14 @@ def test_relay_tries_what_nobody_knows(vm, answers):
             stream.sendall(MIB)
         return request
 
-    with dialect_of(vm, OPENVMM) as m, program(m.guest, talk) as p, running(
-        "relay", "-v", "--stats", "--json", f"unix://{vm}/r", m.host, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as relay:
-        relay.stderr.readline()
-        with connected(vm / "r") as s:
-            s.sendall(b"request")
-            s.shutdown(socket.SHUT_WR)
+    with dialect_of(vm, OPENVMM) as m, program(m.guest, talk) as p, relaying(vm, client, m.host) as (relay, s):
+        begun = time.monotonic()
+        s.sendall(b"request")
+        s.shutdown(virtsock.SHUT_SEND)
+        with contextlib.nullcontext() if answers or client == "unix" else pytest.raises(virtsock.ResetError):
             assert read_to_end(s) == (MIB if answers else b"")
+        assert time.monotonic() - begun >= 5
+        s.close()
         relay.terminate()
         counts = json.loads(relay.communicate(timeout=20)[0])[0]
         assert (counts["broken"], counts["idle"]) == (0, 0 if answers else 1)

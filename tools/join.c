@@ -44,6 +44,35 @@ static void end_both(struct join *join)
     shut(join, 0, VIRTSOCK_SHUT_BOTH);
 }
 
+static void keep_talking(struct join *join)
+{
+    join->moved_us = tool_now_us();
+    join->tried = false;
+}
+
+/* Where nobody knows what becomes of end[0]'s end at end[1]. */
+static void try_end(struct join *join)
+{
+    if (join->try_ms == 0 || tool_now_us() - join->moved_us < (int64_t)join->try_ms * 1000)
+        return;
+    join->try_ms = 0;
+    join->tried = true;
+    shut(join, 1, VIRTSOCK_SHUT_SEND);
+}
+
+/* The end of what came from end[from], for the other. */
+static void carry_end(struct join *join, int from)
+{
+    if (from == 1)
+        join->silent = join->tried;
+    else
+        join->moved_us = tool_now_us();
+    if (!(from == 0 ? join->keeps_back : join->keeps_end || join->silent))
+        shut(join, !from, VIRTSOCK_SHUT_SEND);
+    else if (from == 0 && join->kept != NULL)
+        join->kept(join);
+}
+
 /* Until a direction can go on no more: how that came, or OK: the receiver takes no more. What still comes once all is over is taken, and lost, so
  * that its sender sees an end and no break. */
 static virtsock_status carry(struct join *join, int from)
@@ -61,6 +90,8 @@ static virtsock_status carry(struct join *join, int from)
         join->carried[from] += n;
         if (join->counts != NULL)
             join->counts[from] += n;
+        if (from == 1)
+            keep_talking(join);
     }
     return status;
 }
@@ -82,13 +113,16 @@ static void run_direction(struct join *join, int from)
     }
     if (status == VIRTSOCK_OK)
         shut(join, from, VIRTSOCK_SHUT_RECV);
-    else if (status == VIRTSOCK_E_EOF && !(from == 0 ? join->keeps_back : join->keeps_end))
-        shut(join, !from, VIRTSOCK_SHUT_SEND);
+    else if (status == VIRTSOCK_E_EOF)
+        carry_end(join, from);
     join->over[from] = true;
-    while (over && !join->broken && !join->over[!from] && (peer = peer_look(join->end[from])) == PEER_THERE)
+    while (over && !join->broken && !join->over[!from] && (peer = peer_look(join->end[from])) == PEER_THERE) {
+        if (from == 0 && status == VIRTSOCK_E_EOF)
+            try_end(join);
         tool_poll(fd, 0, fd == -1 ? LOOK_AGAIN_MS : LOOK_MS);
+    }
     if (!join->broken)
-        break_off(join, (!over && status != VIRTSOCK_E_CANCELLED) || peer == PEER_BROKE);
+        break_off(join, (!over && status != VIRTSOCK_E_CANCELLED) || peer == PEER_BROKE || join->silent);
 }
 
 static void run_back(void *argument)

@@ -15,11 +15,16 @@ struct join {
     bool               ends_both;       /* end[0]'s end of sending is the end of both directions: what comes back is lost */
     bool               keeps_end;       /* end[1]'s end of sending is not told to end[0], until end[1] has gone */
     bool               keeps_back;      /* end[0]'s end of sending is not told to end[1] */
+    int                try_ms;          /* with keeps_back: but for after so long a silence; 0: never */
+    void             (*kept)(struct join *);    /* called when it is kept; NULL: nobody asks */
     int                end_ms;          /* with ends_both: so much later end[0] hears of it */
     atomic_uint_least64_t *counts;      /* of both directions, counted while it runs; NULL: nobody asks */
     uint64_t           carried[2];      /* bytes that came from each end and went to the other */
     bool               broke;           /* an end broke off, or something was lost; else it ended in order, as far as can be told */
+    bool               silent;          /* end[1] was told after all, and ended without another byte: its answer may be cut */
     atomic_bool        broken, over[2]; /* this and what follows is join_streams' own */
+    atomic_bool        tried;           /* end[1] was told after all, and nothing has come from there since */
+    atomic_int_least64_t moved_us;      /* when end[1] has said something, or end[0] its end */
     struct tool_event *back;
 };
 

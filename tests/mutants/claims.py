@@ -61,7 +61,7 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("core/platform/codes.c", [c("110_causes", "100_errors", "200_connect")]),
     ("core/platform/*.c", [c("200_connect", "220_transports", "500_lifetimes"), c("300_io", "210_close", "030_options"),
                            FAULTS_LISTENING, FAULTS, CONTRACT]),
-    ("tools/relay/*.c", [RELAY]),
+    ("tools/relay/*.c", [RELAY, MUX]),
     ("tools/stress/*.c", [STRESS]),
     ("tools/bench/*.c", [BENCH]),
     ("tools/doctor/*.c", [DOCTOR]),

@@ -186,7 +186,7 @@ static void carry_end(struct relay_pair *pair, int from)
 
     flow->over = true;
     flow_release(pair, flow);
-    if (from != 0 || pair_passes_end(pair))
+    if (from == 0 ? pair_passes_end(pair) : !pair->tried)      /* what may be cut has no end */
         virtsock_stream_shutdown(pair->end[!from], VIRTSOCK_SHUT_SEND, NULL);
 }
 

@@ -10,7 +10,6 @@
 #include "pair.h"
 #include "report.h"
 
-#define KEPT_US     5000000             /* of silence, after which an end that was kept back is tried, where nobody knows what becomes of it */
 #define TICK_US     1000000             /* how often a sender that waits is tried: no event tells that a peer takes no more */
 
 struct relay_threads relay;
@@ -88,7 +87,7 @@ static void take_inbox(struct worker *w)
     for (; pair != NULL; pair = next) {
         next = pair->more;
         if (pair->state == RELAY_THREADED)
-            pair_end(pair, relay.cut ? RELAY_CUT : pair->join->broke ? RELAY_BROKEN : RELAY_ENDED, NULL);
+            pair_end(pair, relay.cut ? RELAY_CUT : pair->talk->ending, NULL);
         else
             pair_begin(pair, pair->stepped, NULL);
     }
@@ -124,7 +123,7 @@ static void tick(struct worker *w, int64_t now_us)
         pair->moved = false;
         if (idle_ms >= 0 && now_us - pair->due_us > idle_ms * 1000)
             pair_end(pair, RELAY_IDLE, NULL);
-        else if (pair->kept && now_us - pair->due_us > KEPT_US)
+        else if (pair->kept && now_us - pair->due_us > RELAY_KEPT_MS * INT64_C(1000))
             pair_try_end(pair);
         else if (pair->flow[0].stalled || pair->flow[1].stalled)
             pair_carry(pair, 3);

@@ -6,7 +6,6 @@
 #ifndef TOOL_RELAY_PAIR_H
 #define TOOL_RELAY_PAIR_H
 
-#include "join.h"
 #include "platform_loop.h"
 #include "relay.h"
 
@@ -38,7 +37,7 @@ struct relay_pair {
     virtsock_stream   *end[2];
     struct relay_flow  flow[2];         /* from each end to the other */
     int64_t            due_us;          /* CONNECTING: the next step; JOINED: of the last tick before which a byte moved */
-    struct join       *join;            /* THREADED */
+    struct relay_talk *talk;            /* THREADED */
     unsigned           number;
     virtsock_status    stepped;         /* for pair_begin */
     enum relay_state   state;
@@ -47,7 +46,6 @@ struct relay_pair {
     bool               has_more;        /* is in that list */
     bool               starved;         /* waits for a descriptor */
     bool               moved;           /* since the last tick */
-    enum way_kind      way;             /* to TO, once the client has ended its sending */
     bool               kept;            /* that end, from TO, where nobody knows what becomes of it; until it is tried after all */
     bool               tried;           /* it was, and nothing has come since */
 };

@@ -90,9 +90,9 @@ bool pair_passes_end(struct relay_pair *pair)
 {
     struct way way = way_of(pair->end[1], pair->rule->to.address, &relay_settings.way);
 
-    pair->way = way.kind;
     if (way.kind == WAY_HALF_CLOSES)
         return true;
+    pair->moved = true;                 /* the silence begins here */
     keep_end(pair, way.kind == WAY_UNKNOWN);
     relay_tell_kept(pair->rule, pair->number, &way);
     return false;
@@ -111,7 +111,7 @@ static void run_threaded(void *from)
 {
     struct relay_pair *pair = from;
 
-    join_streams(pair->join);
+    relay_talk(pair->talk);
     pair_send(pair->worker, pair);
 }
 
@@ -119,12 +119,9 @@ static void run_threaded(void *from)
 static bool begin_threaded(struct relay_pair *pair)
 {
     loop_forget(pair->worker->loop, &pair->watch[0]);
-    if ((pair->join = calloc(1, sizeof *pair->join)) == NULL)
+    if ((pair->talk = calloc(1, sizeof *pair->talk)) == NULL)
         return false;
-    pair->join->end[0] = pair->end[0];
-    pair->join->end[1] = pair->end[1];
-    pair->join->counts = pair->rule->counts.bytes;
-    pair->join->keeps_back = way_of(pair->end[1], pair->rule->to.address, &relay_settings.way).kind != WAY_HALF_CLOSES;
+    *pair->talk = relay_talk_of(pair->end[0], pair->end[1], pair->rule, pair->number);
     pair_enter(pair, RELAY_THREADED);
     return tool_thread(run_threaded, pair);
 }
@@ -280,8 +277,8 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
 
     for (int i = 0; i < 2; i++) {
         loop_forget(pair->worker->loop, &pair->watch[i]);
-        if (pair->join != NULL)
-            pair->flow[i].carried = pair->join->carried[i];
+        if (pair->talk != NULL)
+            pair->flow[i].carried = pair->talk->join.carried[i];
         if (pair->state == RELAY_JOINED)
             flow_deliver(pair, i);
         flow_stall(pair, &pair->flow[i], false);
@@ -291,8 +288,8 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
     for (int end = 0; end < 2; end++)
         close_end(pair, end, ending != RELAY_ENDED && ending != RELAY_LEFT);
     relay_tell_end(pair->rule, pair->number, ending, bytes, err);
-    free(pair->join);
-    pair->join = NULL;
+    free(pair->talk);
+    pair->talk = NULL;
     starve(pair, false);
     keep_end(pair, false);
     pair_enter(pair, RELAY_OVER);

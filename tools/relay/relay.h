@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "args.h"
+#include "join.h"
 #include "virtsock.h"
 #include "way.h"
 
@@ -85,6 +86,25 @@ bool relay_input_broke(const struct relay_rule *rule, int end);
 /* After all conversations: until standard output has what it is to have. EXIT_DONE, or it was said why not. */
 int relay_finish_standard(void);
 
+/* --- Conversations ----------------------------------------------------------------------------------------------------- */
+
+#define RELAY_KEPT_MS 5000              /* of silence, after which an end that was kept back is tried, where nobody knows what becomes of it */
+
+enum relay_ending { RELAY_ENDED, RELAY_BROKEN, RELAY_IDLE, RELAY_CUT, RELAY_UNREACHED, RELAY_LEFT };
+
+/* One that has two threads. */
+struct relay_talk {
+    struct join              join;
+    const struct relay_rule *rule;
+    unsigned                 number;
+    struct way               way;       /* to TO */
+    enum relay_ending        ending;
+};
+
+struct relay_talk relay_talk_of(virtsock_stream *client, virtsock_stream *to, struct relay_rule *rule, unsigned number);
+/* Has it, and leaves both streams open. */
+void relay_talk(struct relay_talk *talk);
+
 /* --- Serving ----------------------------------------------------------------------------------------------------------- */
 
 /* Until no more clients can come and the last conversation has ended. The exit code. */
@@ -97,8 +117,6 @@ int relay_syslog_start(struct relay_rule *rule);
 void relay_syslog_stop(void);
 
 /* --- Telling ----------------------------------------------------------------------------------------------------------- */
-
-enum relay_ending { RELAY_ENDED, RELAY_BROKEN, RELAY_IDLE, RELAY_CUT, RELAY_UNREACHED, RELAY_LEFT };
 
 void relay_tell_client(const struct relay_rule *rule, unsigned number, const virtsock_stream *client);
 /* Its end of sending is kept from TO, since the way there would take it for the end of both. */

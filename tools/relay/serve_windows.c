@@ -3,7 +3,6 @@
  * What becomes of the clients of `virtsock relay` on Windows, where no loop can wait for all kinds of sockets: two threads a conversation, so
  * as many as there are threads. Nothing is carried by the kernel, and idle conversations are not ended.
  */
-#include "join.h"
 #include "peer.h"
 #include "relay.h"
 #include "report.h"
@@ -19,22 +18,20 @@ static struct {
 
 static void converse(struct relay_rule *rule, unsigned number, virtsock_stream *client)
 {
-    struct join       join = { .end = { client, NULL }, .counts = rule->counts.bytes };
-    enum relay_ending ending = RELAY_ENDED;
+    struct relay_talk talk = { .ending = RELAY_UNREACHED };
+    virtsock_stream  *to;
     virtsock_error    err;
 
     relay_tell_client(rule, number, client);
-    if (relay_connect(&join.end[1], rule, &err) != VIRTSOCK_OK)
-        ending = RELAY_UNREACHED;
-    else
-        join.keeps_back = way_of(join.end[1], rule->to.address, &relay_settings.way).kind != WAY_HALF_CLOSES;
-    if (ending == RELAY_ENDED && (!join_streams(&join) || join.broke))
-        ending = RELAY_BROKEN;
-    virtsock_stream_close(join.end[1], ending == RELAY_BROKEN ? 0 : -1, NULL);
-    virtsock_stream_close(client, ending == RELAY_BROKEN ? 0 : -1, NULL);
-    virtsock_stream_free(join.end[1]);
+    if (relay_connect(&to, rule, &err) == VIRTSOCK_OK) {
+        talk = relay_talk_of(client, to, rule, number);
+        relay_talk(&talk);
+    }
+    virtsock_stream_close(to, talk.ending == RELAY_ENDED ? -1 : 0, NULL);
+    virtsock_stream_close(client, talk.ending == RELAY_ENDED ? -1 : 0, NULL);
+    virtsock_stream_free(to);
     virtsock_stream_free(client);
-    relay_tell_end(rule, number, ending, join.carried, &err);
+    relay_tell_end(rule, number, talk.ending, talk.join.carried, &err);
 }
 
 /* One too many waits, accepted already: no listener can be told to wait. */
