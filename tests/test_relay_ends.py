@@ -302,6 +302,27 @@ def test_frames_end_by_close(place, first):
             assert (counts["broken"], counts["bytes_back"]) == (0, 6)
 
 
+def test_frames_wait_for_a_peer_that_reads_late(place):
+    """Whose own Close meets no broken pipe, though the client has long gone."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = "tcp://127.0.0.1:%d?half-close=framed" % server.getsockname()[1]
+        with relay(place, "--stats", "--json", f"unix://{place}/from", target, stdout=subprocess.PIPE) as r:
+            with connect(place / "from") as client:
+                s = accept(server)
+                client.sendall(b"request")
+            with s:
+                time.sleep(2)                   # longer than a close waits by itself
+                assert take(s, 19) == struct.pack("<I", 7) + b"request" + SHUT_WRITE + CLOSE
+                s.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    s.recv(1)
+                s.settimeout(30)
+                s.sendall(CLOSE)
+                assert s.recv(1) == b""
+            r.terminate()
+            assert json.loads(r.communicate(timeout=20)[0])[0]["broken"] == 0
+
+
 def test_frames_are_counted_while_it_runs(place):
     with listener(place / "to") as server, relay(place, f"unix://{place}/from?half-close=framed", f"unix://{place}/to") as r:
         with connect(place / "from") as client, accept(server) as s:

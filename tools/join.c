@@ -10,6 +10,7 @@
 #define CHUNK   65536
 #define LOOK_MS 1000                    /* how often it is looked whether the other direction has ended the conversation */
 #define LOOK_AGAIN_MS 50                /* and where nothing wakes: frames have no descriptor */
+#define CLOSE_MS 60000                  /* for a peer of frames to read what is under way, and to answer Close */
 
 static void shut(const struct join *join, int end, int how)
 {
@@ -26,7 +27,7 @@ static void break_off(struct join *join, bool broke)
         virtsock_fd fd = virtsock_stream_fd(join->end[end]);
 
         if (fd == -1) {
-            virtsock_stream_close(join->end[end], broke ? 0 : -1, NULL);
+            join->broke |= virtsock_stream_close(join->end[end], broke ? 0 : CLOSE_MS, NULL) == VIRTSOCK_E_TIMEOUT;
             continue;
         }
         if (broke)
