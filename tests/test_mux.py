@@ -685,6 +685,17 @@ def test_silence_does_not_end_what_is_still_sent(vm):
         assert cat.wait(10) == 0
 
 
+def test_a_listener_waits_for_a_client_that_is_quiet(vm):
+    """And says so: where its end of sending is not told, both would wait for ever."""
+    with dialect_of(vm, FIRECRACKER) as m:
+        with running("cat", "-l", m.guest, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as cat:
+            with virtsock.connect(m.host, timeout=20, wait=20) as s:
+                s.sendall(b"hello")
+                assert b"the peer is quiet" in cat.stderr.readline()
+                s.sendall(b" again")
+            assert cat.communicate(timeout=20) == (b"hello again", b"") and cat.returncode == 0
+
+
 def test_what_nobody_knows_is_tried(vm):
     """After a silence; what comes then shows that the way carries half-closes."""
 

@@ -89,10 +89,19 @@ static int judge_silence(void)
     return EXIT_FAILED;
 }
 
+/* Who listens has no time of its own for a client; that the two may wait for each other is said once. */
+static bool is_patient(void)
+{
+    if (!set.listen || set.quiet_ms != ARG_UNSET)
+        return false;
+    report_line("the peer is quiet; should it have ended its sending, this way may not tell: --quiet SECONDS takes its silence for its end");
+    return true;
+}
+
 /* The receiving direction, until the peer's end; the exit code. */
 static int receive_output(void)
 {
-    int64_t         quiet_ms = talk.way == WAY_HALF_CLOSES ? -1 : set.quiet_ms != ARG_UNSET ? set.quiet_ms : set.listen ? -1 : QUIET_MS;
+    int64_t         quiet_ms = talk.way == WAY_HALF_CLOSES ? -1 : set.quiet_ms != ARG_UNSET ? set.quiet_ms : QUIET_MS;
     bool            silent = false;
     virtsock_status status;
     virtsock_error  err;
@@ -100,10 +109,10 @@ static int receive_output(void)
     int             code;
 
     while ((status = receive(&n, quiet_ms, &err)) == VIRTSOCK_OK || (status == VIRTSOCK_E_TIMEOUT && !silent)) {
-        silent = status == VIRTSOCK_E_TIMEOUT;
+        silent = status == VIRTSOCK_E_TIMEOUT && !is_patient();
         if (silent && !end_after_silence())
             return judge_silence();
-        if (silent)
+        if (status == VIRTSOCK_E_TIMEOUT)
             quiet_ms = -1;
         else if ((code = tool_output(talk.out, n)) != 0)
             return report_system("standard output", code);
