@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from test_contract import ADDRESSES, BUSY, FEW, MUXED, ROWS, folder, multiplexer  # noqa: F401 (fixtures)
+from test_contract import ADDRESSES, FEW, MUXED, ROWS, folder, multiplexer  # noqa: F401 (fixtures)
 
 from .targets import TARGETS, command
 
@@ -17,7 +17,7 @@ RUNS = [("linux-aarch64", transport) for transport in ADDRESSES] + [("linux-s390
 
 
 def suite(target, address):
-    words = [*command(target, "tests/contract/virtsock-selftest"), *BUSY, *FEW, address]
+    words = [*command(target, "tests/contract/virtsock-selftest"), "--slow", "3", *FEW, address]
     return subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=300, stdin=subprocess.DEVNULL)
 
 
