@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the address grammar share: address_text.c reads and writes whole texts, by its table of forms, address_part.c reads
- * single parts, address.c knows the values.
+ * What the files of the address grammar share: address_form.c has the table of forms, address_part.c reads single parts,
+ * address.c knows the values, address_text.c reads and writes whole texts.
  */
 #ifndef VS_ADDRESS_H
 #define VS_ADDRESS_H
@@ -18,6 +18,8 @@ struct vs_form {
     int             type;               /* VIRTSOCK_TYPE_ that the name says, or 0 */
 };
 
+/* Of a scheme the first is the canonical one; the last stands for all that has none. */
+extern const struct vs_form vs_forms[];
 /* The form in which the address is written. */
 const struct vs_form *vs_form(const virtsock_address *address);
 

@@ -9,28 +9,8 @@
 
 #include "address.h"
 
-#define SCHEME(name) VIRTSOCK_SCHEME_##name
-#define PART(name)   VIRTSOCK_PART_##name
-#define TYPE(name)   VIRTSOCK_TYPE_##name
-
-/* The first of a scheme is the canonical one; the last stands for all that has none. */
-static const struct vs_form forms[] = {
-    { "vsock://",           "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_SLASH,   0 },
-    { "hvsock://",          "VM/SERVICE",      SCHEME(HYPERV),   PART(VM),   PART(SERVICE), VS_NO_PATH, 0 },
-    { "vsock-mux://",       ":PORT/PATH",      SCHEME(MUX),      0,          PART(PORT),    VS_PATH,    0 },
-    { "firecracker://",     ":PORT/PATH",      SCHEME(MUX),      0,          PART(PORT),    VS_PATH,    0 },
-    { "unix://",            "/PATH",           SCHEME(UNIX),     0,          0,             VS_PATH,    0 },
-    { "tcp://",             "HOST:PORT",       SCHEME(TCP),      PART(HOST), PART(PORT),    VS_NO_PATH, 0 },
-    { "fd://",              "N",               SCHEME(FD),       PART(FD),   0,             VS_NO_PATH, 0 },
-    { "hyperkit://",        ":PORT/DIRECTORY", SCHEME(HYPERKIT), PART(CID),  PART(PORT),    VS_PATH,    0 },
-    { "hyperkit+docker://", ":PORT",           SCHEME(HYPERKIT), PART(CID),  PART(PORT),    VS_NO_PATH, 0 },
-    { "vsock:",             "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_NO_PATH, 0 },
-    { "vsock-stream:",      "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_NO_PATH, TYPE(STREAM) },
-    { "vsock-seqpacket:",   "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_NO_PATH, TYPE(SEQPACKET) },
-    { "vsock-dgram:",       "CID:PORT",        SCHEME(VSOCK),    PART(CID),  PART(PORT),    VS_NO_PATH, TYPE(DGRAM) },
-    { "", "vsock://CID:PORT, hvsock://VM/SERVICE, vsock-mux://:PORT/PATH, hyperkit://:PORT/DIRECTORY, unix:///PATH, tcp://HOST:PORT or fd://N",
-      SCHEME(NONE), 0, 0, VS_NO_PATH, 0 },
-};
+#define PART(name) VIRTSOCK_PART_##name
+#define TYPE(name) VIRTSOCK_TYPE_##name
 
 /* In the order in which they are written, but for what goes without saying. */
 static const struct option {
@@ -48,15 +28,6 @@ static const struct option {
     { "half-close=none",   PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_NONE,   false },
 };
 #define OPTIONS (sizeof options / sizeof options[0])
-
-const struct vs_form *vs_form(const virtsock_address *a)
-{
-    const struct vs_form *form = forms;
-
-    while (form->scheme != VIRTSOCK_SCHEME_NONE && (form->scheme != a->scheme || (a->docker && form->path == VS_PATH)))
-        form++;
-    return form;
-}
 
 /* --- Reading --------------------------------------------------------------------------------------------------------------- */
 
@@ -151,7 +122,7 @@ static const char *read_text(virtsock_address *a, const char *text)
 {
     char                  copy[VS_TEXT_MAX + 1], *s = copy, *item;
     const char           *why = copy_text(copy, text);
-    const struct vs_form *form = forms;
+    const struct vs_form *form = vs_forms;
     unsigned              seen = 0;
 
     if (why != NULL)
@@ -206,7 +177,7 @@ virtsock_status virtsock_address_parse(virtsock_address **out, const char *text,
     if (out != NULL)
         *out = NULL;
     if (out == NULL || text == NULL)
-        return vs_refuse(err, "parse", NULL, VIRTSOCK_E_INVALID, "no text, or no place for the address");
+        return vs_failf(err, "parse", NULL, VIRTSOCK_E_INVALID, "no text, or no place for the address");
     memset(a, 0, sizeof *a);
     a->type = VIRTSOCK_TYPE_STREAM;
     a->half_close = VIRTSOCK_HALF_CLOSE_NATIVE;

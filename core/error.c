@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a failure is told: the one place where operation, address and cause meet in a message. No I/O, no system: what a system's code
- * means is the platform's to say.
+ * How a failure is told: the words of statuses, and a record filled from operation, object and cause. All three are texts: what an address is
+ * nobody here knows. No I/O, no system: what a system's code means is the platform's to say.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,7 +108,7 @@ static void compose(char *out, size_t cap, const char *op, const char *about, co
     put(&out, end, cause);
 }
 
-static void fill(virtsock_error *err, const char *op, const char *about, const struct vs_cause *why)
+void vs_tell(virtsock_error *err, const char *op, const char *about, const struct vs_cause *why)
 {
     char        code[32];
     const char *cause = why->text != NULL ? why->text : statuses[-why->status].cause;
@@ -124,31 +124,6 @@ static void fill(virtsock_error *err, const char *op, const char *about, const s
     compose(err->message, sizeof err->message, op, about, cause);
 }
 
-virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address, const struct vs_cause *why)
-{
-    char about[512];
-
-    if (err == NULL)
-        return why->status;
-    if (why->status == VIRTSOCK_E_AGAIN || why->status == VIRTSOCK_E_EOF) {
-        err->status = why->status;
-        return why->status;
-    }
-    if (address != NULL)
-        virtsock_address_format(address, about, sizeof about);
-    fill(err, op, address != NULL ? about : NULL, why);
-    err->scheme = address != NULL ? address->scheme : VIRTSOCK_SCHEME_NONE;
-    return why->status;
-}
-
-virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status, const char *text)
-{
-    struct vs_cause why;
-
-    vs_because(&why, status, text);
-    return vs_fail(err, op, address, &why);
-}
-
 virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status, const char *format, ...)
 {
     char            text[sizeof err->message];
@@ -161,6 +136,6 @@ virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about,
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     vs_because(&why, status, text);
-    fill(err, op, about, &why);
+    vs_tell(err, op, about, &why);
     return status;
 }

@@ -128,15 +128,17 @@ size_t vs_utf8_length(const char *text);
 /* Sets *why and returns the status. */
 virtsock_status vs_because(struct vs_cause *why, virtsock_status status, const char *text);
 
-/* Fills err (may be NULL) and returns why->status. The one place where operation, address and cause meet: "op address: cause".
- * address may be NULL. AGAIN and EOF write the status alone. */
-virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address, const struct vs_cause *why);
-/* The same with a plain status and text. */
-virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status, const char *text);
-/* The same with a printf format for the cause, and a piece of bad text for the address. */
+/* Fills err: "op about: cause". about may be NULL. */
+void vs_tell(virtsock_error *err, const char *op, const char *about, const struct vs_cause *why);
+/* The same where err may be NULL, with a printf format for the cause. Returns the status. */
 #if defined __GNUC__
 __attribute__((format(printf, 5, 6)))
 #endif
 virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status, const char *format, ...);
+
+/* The same about an address, which may be NULL: failure.c, the one place that knows both. AGAIN and EOF write the status alone. */
+virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address, const struct vs_cause *why);
+/* With a plain status and text. */
+virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status, const char *text);
 
 #endif

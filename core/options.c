@@ -43,7 +43,7 @@ void virtsock_options_free(virtsock_options *options)
 virtsock_status virtsock_options_set(virtsock_options *options, virtsock_option option, int64_t value, virtsock_error *err)
 {
     if (options == NULL)
-        return vs_refuse(err, "option", NULL, VIRTSOCK_E_INVALID, "no options object");
+        return vs_failf(err, "option", NULL, VIRTSOCK_E_INVALID, "no options object");
     if (option < 1 || option >= VS_OPTIONS_END)
         return vs_failf(err, "option", NULL, VIRTSOCK_E_UNSUPPORTED, "this version does not know option %d", option);
     if (value < ranges[option].low || value > ranges[option].high)
@@ -124,7 +124,7 @@ virtsock_status virtsock_options_allow(virtsock_options *options, const char *ru
     struct vs_rule parsed;
 
     if (options == NULL || rule == NULL)
-        return vs_refuse(err, "allow", NULL, VIRTSOCK_E_INVALID, "no options object, or no rule");
+        return vs_failf(err, "allow", NULL, VIRTSOCK_E_INVALID, "no options object, or no rule");
     if (!parse_rule(&parsed, rule, strlen(rule)))
         return vs_failf(err, "allow", rule, VIRTSOCK_E_INVALID,
                         "not a rule: write host, local, parent, self, uid=N, a CID, CID-CID or a VM's GUID, with :privileged where wanted");

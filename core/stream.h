@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A stream, as connect.c, listen.c and stream.c share it: a handle, what kind of conversation it is, and whom it is with.
+ * A stream, as connect.c, listen.c and stream*.c share it: a handle, what kind of conversation it is, and whom it is with.
  */
 #ifndef VS_STREAM_H
 #define VS_STREAM_H
@@ -8,7 +8,7 @@
 #include "handle.h"
 #include "transport/transport.h"
 
-struct vs_connecting;                   /* connect.c's: a connection under way */
+struct vs_connecting;                   /* connecting.h's: a connection under way */
 struct vs_framed;                       /* framed.c's: the frames of both directions */
 
 struct virtsock_stream {
@@ -35,8 +35,5 @@ virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_opt
 
 /* Makes a connected socket the stream's. False: a close came first, and fd stays the caller's. */
 bool vs_stream_open(virtsock_stream *s, virtsock_fd fd, enum vs_family family, int type);
-
-/* Closes what a connection under way has open, and frees it. */
-void vs_connecting_free(struct vs_connecting *c);
 
 #endif

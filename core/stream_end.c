@@ -2,6 +2,7 @@
  *
  * Streams, the rest: shutting down, closing, giving the descriptor away, and what there is to know about one.
  */
+#include "connecting.h"
 #include "framed.h"
 
 #include <stdlib.h>

@@ -25,11 +25,12 @@ ARROWS = [
     ("address.h", {"internal.h"}),
     ("address*.c", {"internal.h", "address.h"}),
     ("error.c", {"internal.h"}),
+    ("failure.c", {"internal.h"}),
     ("guid.c", {"internal.h"}),
     ("options.c", {"internal.h"}),
-    ("*.[ch]", {"stream.h", "framed.h", "handle.h", "transport/*.h"}),
+    ("*.[ch]", {"stream.h", "connecting.h", "framed.h", "handle.h", "transport/*.h"}),
 ]
-PURE = ("address*.c", "error.c", "guid.c", "options.c", "transport/handshake.c")
+PURE = ("address*.c", "error.c", "failure.c", "guid.c", "options.c", "transport/handshake.c")
 
 # The standard library without <errno.h>, which is the platform's, and without <threads.h>, since the core starts no thread.
 STANDARD = {"inttypes", "limits", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string"}
@@ -78,6 +79,40 @@ def test_what_has_no_io_calls_nothing_that_has(tmp_path):
     defined = {row[-1] for row in listed if row[-2] in "TDRB"}
     outside = {row[-1] for row in listed if row[-2] == "U"} - defined - harmless
     assert not {name for name in outside if not name.startswith(("str", "mem", "__stack_chk", "_GLOBAL_"))}
+
+
+def circles(uses):
+    """Files that lead back to themselves, by what each uses."""
+    def reach(file):
+        seen, next_ones = set(), [file]
+        while next_ones:
+            news = uses[next_ones.pop()] - seen
+            seen |= news
+            next_ones += news
+        return seen
+
+    return {file for file in uses if file in reach(file)}
+
+
+def test_no_circle_is_left(tmp_path):
+    """Whose function calls whose, file by file; the platform is one. What nothing of the core uses leads nowhere."""
+    defined, undefined = {}, {}
+    for file in LINUX:
+        name = "platform" if file.parent.name == "platform" else str(file.relative_to(CORE))
+        undefined.setdefault(name, set())
+        run("cc", "-c", "-std=c11", f"-I{CORE}", f"-I{HEADER.parent}", file, "-o", tmp_path / "one.o")
+        for *_, kind, symbol in map(str.split, run("nm", tmp_path / "one.o").splitlines()):
+            if kind == "U":
+                undefined[name].add(symbol)
+            elif kind in "TDRB":
+                defined[symbol] = name
+    uses = {name: {defined[symbol] for symbol in symbols & set(defined)} - {name} for name, symbols in undefined.items()}
+    assert uses["connect.c"] >= {"connecting.c", "stream_end.c"} and uses["error.c"] == set()
+    assert circles(uses) == set()
+
+
+def test_a_circle_would_show():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
 
 
 @pytest.mark.parametrize("file", sorted(TOOLS.rglob("*.[ch]")), ids=lambda file: str(file.relative_to(TOOLS)))

@@ -34,7 +34,7 @@ FUZZ = "tests/test_fuzz.py"
 
 CLAIMS: list[tuple[str, list[str]]] = [
     ("core/handle.[ch]", [c("210_close"), c("200_connect", "400_timeouts", "500_lifetimes", "900_threads"), FAULTS, CONTRACT]),
-    ("core/connect.c", [c("200_connect", "220_transports"), c("400_timeouts", "500_lifetimes", "900_threads"), FAULTS,
+    ("core/connect*.c", [c("200_connect", "220_transports"), c("400_timeouts", "500_lifetimes", "900_threads"), FAULTS,
                         FAULTS_LISTENING, WAIT, CONTRACT]),
     ("core/listen.c", [c("200_connect", "220_transports"), FAULTS_LISTENING, LIVES, FAULTS, CONTRACT]),
     ("core/framed.c", [c("050_frames", "230_framed"), FAULTS_FRAMED, "tests/test_framed.py", CONTRACT_FRAMED]),
@@ -43,6 +43,7 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("core/guid.c", [VALUES, FUZZ, c("220_transports"), SERVICE]),
     ("core/options.c", [VALUES, c("200_connect"), TOOLS]),
     ("core/error.c", [VALUES, c("200_connect"), FUZZ]),
+    ("core/failure.c", [VALUES, c("200_connect"), FUZZ]),
     ("core/lookup.c", [c("150_names")]),
     ("core/resolve.c", [c("100_errors", "150_names", "220_transports", "200_connect"), RESOLVE]),
     ("core/service.c", [c("150_names", "010_load"), SERVICE]),
