@@ -158,10 +158,12 @@ static virtsock_status drive_once(virtsock_stream *s, int timeout_ms, virtsock_e
 virtsock_status virtsock_stream_connect(virtsock_stream *s, int timeout_ms, virtsock_error *err)
 {
     virtsock_status status;
-    uint32_t        word;
+    uint64_t        word;
 
     if (s == NULL)
         return vs_refuse(err, "connect", NULL, VIRTSOCK_E_INVALID, "no stream");
+    if (timeout_ms < -1)
+        return vs_refuse(err, "connect", s->about, VIRTSOCK_E_INVALID, VS_BAD_TIMEOUT);
     word = vs_enter(&s->handle);
     if ((word & VS_CLOSING) != 0) {
         status = vs_refuse(err, "connect", s->about, VIRTSOCK_E_CANCELLED, "the stream is closed");

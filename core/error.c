@@ -66,12 +66,26 @@ size_t vs_utf8_length(const char *text)
     return length;
 }
 
+/* What a terminal would obey instead of showing: C0 and C1 control characters, ends of lines, and what turns the direction of text. */
+static bool is_control(const char *text, size_t n)
+{
+    static const char *const turning[] = { "\u061c", "\u200e", "\u200f", "\u2066", "\u2067", "\u2068", "\u2069" };
+    const unsigned char     *c = (const unsigned char *)text;
+
+    if (n == 1)
+        return c[0] < 0x20 || c[0] == 0x7f;
+    for (size_t i = 0; i < sizeof turning / sizeof turning[0]; i++)
+        if (memcmp(text, turning[i], 2) == 0 && strncmp(text, turning[i], n) == 0)
+            return true;
+    return (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xe2 && c[1] == 0x80 && c[2] >= 0xa8 && c[2] <= 0xae);
+}
+
 /* Appends text at *at, whole characters alone, with `?` for what is none or is a control character; ends with a NUL before end. */
 static void put(char **at, const char *end, const char *text)
 {
     while (*text != '\0') {
         size_t n = vs_utf8_length(text);
-        bool   readable = n > 1 || (n == 1 && *text >= 0x20 && *text != 0x7f);
+        bool   readable = n > 0 && !is_control(text, n);
 
         n = n == 0 ? 1 : n;
         if ((size_t)(end - *at) <= n)

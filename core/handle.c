@@ -113,10 +113,9 @@ virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, 
 
 /* --- Opening ------------------------------------------------------------------------------------------------------------- */
 
-bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint32_t bits)
+bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint64_t bits)
 {
-    uint32_t word = atomic_load(&h->word);
-    uint64_t wake;
+    uint64_t word = atomic_load(&h->word), wake;
 
     atomic_store(&h->fd, fd);
     do {
@@ -133,7 +132,7 @@ bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint32_t bits)
 
 /* --- Closing ------------------------------------------------------------------------------------------------------------- */
 
-static bool is_settled(struct vs_handle *h, uint32_t mask, uint32_t value)
+static bool is_settled(struct vs_handle *h, uint64_t mask, uint64_t value)
 {
     return (atomic_load_explicit(&h->word, memory_order_acquire) & mask) == value;
 }
@@ -145,14 +144,14 @@ static void nap(int n)
 }
 
 /* Until the masked bits of the word have the value. */
-static void settle(struct vs_handle *h, uint32_t mask, uint32_t value)
+static void settle(struct vs_handle *h, uint64_t mask, uint64_t value)
 {
     for (int n = 0; !is_settled(h, mask, value); n++)
         nap(n);
 }
 
 /* Whoever is inside gets out. word: as it was when the mark was set; until: of the close, which may need the socket whole. */
-static void wake_all(struct vs_handle *h, uint32_t word, int64_t until)
+static void wake_all(struct vs_handle *h, uint64_t word, int64_t until)
 {
     uint64_t wake;
 
@@ -173,7 +172,7 @@ static void shorten_linger(struct vs_handle *h, int64_t until)
 
 bool vs_handle_close(struct vs_handle *h, int64_t *until, bool *alone)
 {
-    uint32_t old;
+    uint64_t old;
 
     *alone = true;
     atomic_fetch_add(&h->word, VS_CLOSER);              /* so that a free waits for us */
@@ -254,7 +253,7 @@ void vs_handle_settle(struct vs_handle *h)
 
 virtsock_status vs_handle_detach(struct vs_handle *h, virtsock_fd *fd)
 {
-    uint32_t word = atomic_load(&h->word);
+    uint64_t word = atomic_load(&h->word);
 
     do {
         if ((word & VS_CLOSING) != 0)

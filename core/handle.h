@@ -15,20 +15,21 @@
 
 #include "platform/platform.h"
 
-#define VS_USERS   UINT32_C(0x0000ffff) /* calls inside */
-#define VS_OPEN    UINT32_C(0x00010000) /* fd is valid */
-#define VS_CLOSING UINT32_C(0x00020000) /* the mark: nobody enters, everybody inside leaves */
-#define VS_CLOSED  UINT32_C(0x00040000) /* the descriptor is gone */
-#define VS_SHUTS   UINT32_C(0x00080000) /* a connected socket: shutdown() wakes every wait */
-#define VS_BLOCKS  UINT32_C(0x00100000) /* an untimed call may block in the kernel: SHUTS, and signals that would not end it there do not matter */
-#define VS_DRIVEN  UINT32_C(0x00200000) /* a thread drives the connection under way */
-#define VS_ENDING  UINT32_C(0x00400000) /* a closer is at it; CLOSING alone: a signal has sent it away, and the next goes on */
-#define VS_LOOKS   UINT32_C(0x00800000) /* calls look at the mark by themselves, soon enough for a close that lingers */
-#define VS_CLOSER  UINT32_C(0x01000000) /* bits 24-31: threads inside a close */
-#define VS_CLOSERS UINT32_C(0xff000000)
+/* Each count has room for more threads than any system has: a thread is inside once. */
+#define VS_USERS   ((UINT64_C(1) << 28) - 1)    /* calls inside */
+#define VS_OPEN    (UINT64_C(1) << 28)  /* fd is valid */
+#define VS_CLOSING (UINT64_C(1) << 29)  /* the mark: nobody enters, everybody inside leaves */
+#define VS_CLOSED  (UINT64_C(1) << 30)  /* the descriptor is gone */
+#define VS_SHUTS   (UINT64_C(1) << 31)  /* a connected socket: shutdown() wakes every wait */
+#define VS_BLOCKS  (UINT64_C(1) << 32)  /* an untimed call may block in the kernel: SHUTS, and signals that would not end it there do not matter */
+#define VS_DRIVEN  (UINT64_C(1) << 33)  /* a thread drives the connection under way */
+#define VS_ENDING  (UINT64_C(1) << 34)  /* a closer is at it; CLOSING alone: a signal has sent it away, and the next goes on */
+#define VS_LOOKS   (UINT64_C(1) << 35)  /* calls look at the mark by themselves, soon enough for a close that lingers */
+#define VS_CLOSER  (UINT64_C(1) << 36)  /* from here on: threads inside a close */
+#define VS_CLOSERS (VS_USERS << 36)
 
 struct vs_handle {
-    _Atomic uint32_t word;
+    _Atomic uint64_t word;
     uint32_t         process;           /* that made it */
     _Atomic int64_t  fd;                /* -1: none */
     _Atomic uint64_t wake;              /* process << 32 | wake + 1; 0: none yet */
@@ -39,7 +40,7 @@ struct vs_handle {
 void vs_handle_init(struct vs_handle *h, bool interruptible);
 
 /* The word as it was before. Always paired with vs_leave. */
-static inline uint32_t vs_enter(struct vs_handle *h)
+static inline uint64_t vs_enter(struct vs_handle *h)
 {
     return atomic_fetch_add_explicit(&h->word, 1, memory_order_acquire);
 }
@@ -49,7 +50,7 @@ static inline void vs_leave(struct vs_handle *h)
     atomic_fetch_sub_explicit(&h->word, 1, memory_order_release);
 }
 
-static inline bool vs_is_open(uint32_t word)
+static inline bool vs_is_open(uint64_t word)
 {
     return (word & (VS_OPEN | VS_CLOSING)) == VS_OPEN;
 }
@@ -65,6 +66,9 @@ static inline virtsock_fd vs_handle_fd(const struct vs_handle *h)
     return atomic_load_explicit(&h->fd, memory_order_relaxed);
 }
 
+/* Of a timeout_ms below -1: a difference that went wrong, and no wish to wait for ever. */
+#define VS_BAD_TIMEOUT "a time is in milliseconds, 0 for no wait or -1 for ever"
+
 /* timeout_ms as a deadline: VS_FOREVER, 0 (only look), or a time, one ms late so that no wait ends early. */
 int64_t vs_deadline(int64_t timeout_ms);
 
@@ -72,7 +76,7 @@ int64_t vs_deadline(int64_t timeout_ms);
 virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, int64_t deadline, struct vs_cause *why);
 
 /* Makes fd the handle's, with bits for the word (VS_OPEN and more). False: a close came first, and fd stays the caller's. */
-bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint32_t bits);
+bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint64_t bits);
 
 /* Begins a close, or goes on with one that a signal has interrupted: until its deadline, if *until is later. True: this caller
  * is the one that ends it, with vs_handle_closed or vs_handle_rest; nobody is inside any more. False: somebody else did, and is

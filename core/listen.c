@@ -252,6 +252,8 @@ virtsock_status virtsock_accept(virtsock_stream **out, virtsock_listener *l, int
         *out = NULL;
     if (out == NULL || l == NULL)
         return vs_refuse(err, "accept", NULL, VIRTSOCK_E_INVALID, "no listener, or no place for the stream");
+    if (timeout_ms < -1)
+        return vs_refuse(err, "accept", l->address, VIRTSOCK_E_INVALID, VS_BAD_TIMEOUT);
     if (vs_is_open(vs_enter(&l->handle)))
         status = accept_until(l, out, timeout_ms, &why);
     else

@@ -268,19 +268,21 @@ static virtsock_status fit(const virtsock_stream *s, struct transfer *t, struct 
 
 #define NOT_TRIED INT64_MIN
 
-static inline int64_t may_block(uint32_t word, int timeout_ms)
+static inline int64_t may_block(uint64_t word, int timeout_ms)
 {
     return timeout_ms < 0 && (word & VS_BLOCKS) != 0 ? VS_FOREVER : 0;
 }
 
 /* The caller is inside, and word is what it saw; n is what a first try gave, or NOT_TRIED. */
-static virtsock_status transfer(virtsock_stream *s, uint32_t word, struct transfer *t, int64_t n, size_t *done, struct vs_cause *why)
+static virtsock_status transfer(virtsock_stream *s, uint64_t word, struct transfer *t, int64_t n, size_t *done, struct vs_cause *why)
 {
     bool            cut = false;
     int64_t         until = VS_WAITS_INSIDE ? deadline_of(t) : may_block(word, t->timeout_ms);
     virtsock_status status;
 
     *done = 0;
+    if (t->timeout_ms < -1)
+        return vs_because(why, VIRTSOCK_E_INVALID, VS_BAD_TIMEOUT);
     if (!vs_is_open(word))
         return not_open(s, why);
     if (t->size == 0)
@@ -308,7 +310,7 @@ static virtsock_status failed(const virtsock_stream *s, const char *op, const st
 }
 
 /* The rest of a call that entered with word and, perhaps, tried; it leaves. */
-static virtsock_status transfer_and_leave(virtsock_stream *s, uint32_t word, struct transfer *t, int64_t n, size_t *done, virtsock_error *err)
+static virtsock_status transfer_and_leave(virtsock_stream *s, uint64_t word, struct transfer *t, int64_t n, size_t *done, virtsock_error *err)
 {
     virtsock_status status;
     struct vs_cause why;
@@ -326,21 +328,21 @@ static virtsock_status no_stream(enum direction direction, virtsock_error *err)
 }
 
 /* True: bytes of a stream, as many as one system call takes, in a handle that is open: worth a try before anything else is looked at. */
-static inline bool is_simple(const virtsock_stream *s, uint32_t word, const void *data, size_t size)
+static inline bool is_simple(const virtsock_stream *s, uint64_t word, const void *data, size_t size, int timeout_ms)
 {
-    return !VS_WAITS_INSIDE && vs_is_open(word) && s->type == VIRTSOCK_TYPE_STREAM && s->framed == NULL && data != NULL
+    return !VS_WAITS_INSIDE && vs_is_open(word) && timeout_ms >= -1 && s->type == VIRTSOCK_TYPE_STREAM && s->framed == NULL && data != NULL
            && size - 1 < s->message_max;
 }
 
 virtsock_status virtsock_stream_send(virtsock_stream *s, const void *data, size_t size, size_t *done, int timeout_ms, virtsock_error *err)
 {
     int64_t  n = NOT_TRIED;
-    uint32_t word;
+    uint64_t word;
 
     if (s == NULL)
         return no_stream(SEND, err);
     word = vs_enter(&s->handle);
-    if (is_simple(s, word, data, size)) {
+    if (is_simple(s, word, data, size, timeout_ms)) {
         n = vs_send(vs_handle_fd(&s->handle), data, size, may_block(word, timeout_ms));
         if (n == (int64_t)size && done != NULL) {
             *done = size;
@@ -354,12 +356,12 @@ virtsock_status virtsock_stream_send(virtsock_stream *s, const void *data, size_
 virtsock_status virtsock_stream_recv(virtsock_stream *s, void *buf, size_t cap, size_t *done, int timeout_ms, virtsock_error *err)
 {
     int64_t  n = NOT_TRIED;
-    uint32_t word;
+    uint64_t word;
 
     if (s == NULL)
         return no_stream(RECV, err);
     word = vs_enter(&s->handle);
-    if (is_simple(s, word, buf, cap)) {
+    if (is_simple(s, word, buf, cap, timeout_ms)) {
         n = vs_recv(vs_handle_fd(&s->handle), buf, cap, may_block(word, timeout_ms));
         if (n > 0 && done != NULL) {
             *done = (size_t)n;
@@ -375,8 +377,8 @@ virtsock_status virtsock_stream_sendv(virtsock_stream *s, const virtsock_slice *
 {
     struct transfer t = { SENDV, NULL, slices, 0, count, timeout_ms, -1 };
 
-    for (size_t i = 0; slices != NULL && i < count; i++) {
-        if (slices[i].size > SIZE_MAX - t.size || (slices[i].data == NULL && slices[i].size != 0)) {
+    for (size_t i = 0; i < count; i++) {
+        if (slices == NULL || slices[i].size > SIZE_MAX - t.size || (slices[i].data == NULL && slices[i].size != 0)) {
             if (done != NULL)
                 *done = 0;
             return vs_refuse(err, "send", NULL, VIRTSOCK_E_INVALID, "a slice without data, or more bytes than there is memory");
@@ -392,7 +394,7 @@ virtsock_status virtsock_stream_sendv(virtsock_stream *s, const virtsock_slice *
 static virtsock_status all_inside(virtsock_stream *s, struct transfer *t, size_t size, size_t *at, struct vs_cause *why)
 {
     char           *data = t->data;
-    uint32_t        word = vs_enter(&s->handle);
+    uint64_t        word = vs_enter(&s->handle);
     virtsock_status status = VIRTSOCK_OK;
     size_t          n;
 

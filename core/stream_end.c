@@ -98,9 +98,9 @@ virtsock_status virtsock_stream_close(virtsock_stream *s, int linger_ms, virtsoc
 
     if (s == NULL)
         return no_stream("close", err);
-    if (linger_ms < 0)
+    if (linger_ms == -1)
         linger_ms = s->linger_ms >= 0 ? s->linger_ms : s->framed != NULL || s->family == VS_FAMILY_HYPERV ? LINGER_MS : 0;
-    until = vs_deadline(linger_ms);
+    until = vs_deadline(linger_ms < 0 ? 0 : linger_ms);
     if (vs_handle_close(&s->handle, &until, &alone)) {
         if ((status = linger(s, until, alone, &why)) != VIRTSOCK_OK)
             vs_fail(err, "close", s->about, &why);
@@ -112,6 +112,8 @@ virtsock_status virtsock_stream_close(virtsock_stream *s, int linger_ms, virtsoc
             vs_handle_closed(&s->handle);
         }
     }
+    if (linger_ms < 0)                  /* closed all the same: a close that fails must leave nothing open */
+        status = vs_refuse(err, "close", s->about, VIRTSOCK_E_INVALID, VS_BAD_TIMEOUT);
     vs_handle_leave_close(&s->handle);
     return status;
 }

@@ -9,16 +9,20 @@
  * Status     0 is OK, negatives are the VIRTSOCK_E_ values. Treat one that you do not know as SYSTEM. A NULL where an
  *            object is wanted is INVALID, never a crash; freeing NULL does nothing.
  * Error      The record is the caller's, usually on the stack, and is written on failure only; after AGAIN and EOF
- *            only its status is.
+ *            only its status is. In its message each control character and each that turns the direction of text is `?`.
  * Time       timeout_ms is a total for the call on the monotonic clock: -1 for ever, 0 never blocks (the status is
- *            then AGAIN instead of TIMEOUT). No wait ends early. *done is exact on every status.
+ *            then AGAIN instead of TIMEOUT). Less than -1 is INVALID. No wait ends early. *done is exact on every status,
+ *            and done may be NULL.
  * Ownership  Addresses and options are copied by the call that takes them. What a maker gives is the caller's to free.
  *            A text that is returned lives as long as its object, static ones for ever.
  * Threads    Streams and listeners may be used from several threads at once: any number of sends, receives and
  *            accepts, and a close, which ends them. `free` must be the last use. Addresses and options are values:
  *            reading them together is fine, changing one while another thread reads it is not. Do not cancel
  *            (pthread_cancel) a thread that is inside a call, and call nothing here from a signal handler.
- * Signals    SIGPIPE is never raised. No handler is installed. A signal ends a wait only if INTERRUPTIBLE was set.
+ *            A handle counts the calls inside it: there is room for more than any system has threads.
+ * Signals    No call raises SIGPIPE; a write of your own to a descriptor that is given out here does. No handler is
+ *            installed. A signal ends a wait only if INTERRUPTIBLE was set, and only one that comes during the wait: a
+ *            loop that looks at a flag of its handler's waits with a time limit, or another thread closes the handle.
  * Fork       A handle knows its process. In a child `free` closes the child's descriptors and touches nothing that the
  *            parent has; an explicit call does what it says.
  */
@@ -246,7 +250,8 @@ VIRTSOCK_API virtsock_status virtsock_options_allow(virtsock_options *options, c
 VIRTSOCK_API virtsock_status virtsock_resolve(virtsock_address **out, const virtsock_address *address, const virtsock_options *options,
                                               virtsock_error *err);
 
-/* Blocks until connected, or a final failure; CONNECT_TIMEOUT and WAIT say how long. OK: the peer accepted, as far as the transport can
+/* Blocks until connected, or a final failure; CONNECT_TIMEOUT and WAIT say how long. No other thread can end it before: what is to be
+ * cancelled is virtsock_connect_start and virtsock_stream_connect, which a close ends. OK: the peer accepted, as far as the transport can
  * know: on AF_VSOCK, UNIX and TCP the peer's system did, perhaps not yet the program; a multiplexer says OK for its guest's system;
  * HyperKit says nothing, and a refusal is EOF or RESET at the first receive. After WAIT the error is TIMEOUT with the last attempt's
  * cause, code and number. fd:// adopts the descriptor, on OK only. */
@@ -288,7 +293,8 @@ VIRTSOCK_API virtsock_status virtsock_stream_send_all(virtsock_stream *stream, c
 VIRTSOCK_API virtsock_status virtsock_stream_recv_exact(virtsock_stream *stream, void *buf, size_t size, size_t *done, int timeout_ms,
                                                         virtsock_error *err);
 
-/* As send, from several pieces; at most the first 256 of a stream, MESSAGE_TOO_LONG for more on seqpacket. */
+/* As send, from several pieces; at most the first 256 of a stream, MESSAGE_TOO_LONG for more on seqpacket. NULL is INVALID, but for no
+ * pieces at all. */
 VIRTSOCK_API virtsock_status virtsock_stream_sendv(virtsock_stream *stream, const virtsock_slice *slices, size_t count, size_t *done,
                                                    int timeout_ms, virtsock_error *err);
 
@@ -301,7 +307,7 @@ VIRTSOCK_API virtsock_status virtsock_stream_shutdown(virtsock_stream *stream, i
  * descriptor number is reused under one. linger_ms 0: at once (abort; the system still delivers what it has accepted, where it
  * can). > 0: finish: half-closes (not with half-close=none), then discards what comes until the peer's end (OK) or the time has
  * passed (TIMEOUT); a call inside (but on a framed stream), or a second close with a shorter linger, cuts that short (CANCELLED).
- * -1: the LINGER option. With a call inside, the socket is shut down for every process that has it; with nobody inside it is only
+ * -1: the LINGER option; less is INVALID, and closes as 0 does. With a call inside, the socket is shut down for every process that has it; with nobody inside it is only
  * closed. The handle is closed on return whatever the status, but one: INTERRUPTED, by a signal if INTERRUPTIBLE. Then no call
  * enters any more, and the next close goes on, until the time of the first has passed; with linger 0, or by free, it ends at
  * once. A close of what is closed is OK. */
@@ -311,14 +317,14 @@ VIRTSOCK_API virtsock_status virtsock_stream_close(virtsock_stream *stream, int 
 VIRTSOCK_API void virtsock_stream_free(virtsock_stream *stream);
 
 /* The descriptor, blocking and close-on-exec (Windows: a SOCKET, overlapped, not inherited, with no call pending); the stream keeps owning
- * it. -1: not connected, closed, or framed. */
+ * it. One that was adopted is as it was: neither, unless its owner made it so. -1: not connected, closed, or framed. */
 VIRTSOCK_API virtsock_fd virtsock_stream_fd(const virtsock_stream *stream);
 
 /* Gives the descriptor up to the caller, as it is; the stream is then closed. IN_USE: a call is inside. CANCELLED: closed before.
  * UNSUPPORTED: framed. */
 VIRTSOCK_API virtsock_status virtsock_stream_detach(virtsock_stream *stream, virtsock_fd *fd, virtsock_error *err);
 
-/* Adopts a connected stream or seqpacket socket, on OK only; its flags are left alone. INVALID: no such socket. UNSUPPORTED: datagrams. */
+/* Adopts a connected stream or seqpacket socket, on OK only; its flags are left alone, close-on-exec among them. INVALID: no such socket. UNSUPPORTED: datagrams. */
 VIRTSOCK_API virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, const virtsock_options *options,
                                                      virtsock_error *err);
 
@@ -346,7 +352,7 @@ VIRTSOCK_API virtsock_status virtsock_accept(virtsock_stream **out, virtsock_lis
 /* Where it listens, with the port that the system chose; for the caller to free. */
 VIRTSOCK_API virtsock_status virtsock_listener_address(const virtsock_listener *listener, virtsock_address **out, virtsock_error *err);
 
-/* The descriptor, non-blocking and close-on-exec: for a poll loop, then accept with timeout 0. On Windows a SOCKET that a poll may not be
+/* The descriptor, non-blocking and close-on-exec (an adopted one only if it was): for a poll loop, then accept with timeout 0. On Windows a SOCKET that a poll may not be
  * asked about: accept in a thread. -1: closed. */
 VIRTSOCK_API virtsock_fd virtsock_listener_fd(const virtsock_listener *listener);
 

@@ -19,6 +19,7 @@ struct vs_attempt {
     struct vs_pending pending;          /* of fd */
     int         events;                 /* after AGAIN: what to wait for on pending.fd (VIRTSOCK_WANT_); 0: time alone */
     int64_t     again_at;               /* after AGAIN: step then, whatever happened; VS_FOREVER: no need */
+    int64_t     full_ms;                /* UNIX: the last pause before a backlog that is full */
     bool        asked;                  /* a handshake's request has left */
     int64_t     stays_until;            /* the edge's: connected, and not taken for it before, unless a byte comes; 0: not connected */
     size_t      heard;                  /* bytes of the answer, in line */

@@ -7,7 +7,7 @@
 
 #include "transport/transport.h"
 
-#define FULL_BACKLOG_MS 5               /* nothing tells when there is room: look again so often */
+#define FULL_BACKLOG_MS 50              /* nothing tells when there is room: look again after 1, 2, 4 ... ms, and this at most */
 
 static virtsock_status os_cause(struct vs_cause *why, int code)
 {
@@ -49,14 +49,18 @@ virtsock_status vs_unix_connect(struct vs_attempt *a, const struct vs_end *to, s
 {
     int code = 0;
 
-    if (a->fd < 0 && (code = vs_socket(&a->fd, VS_FAMILY_UNIX, a->address->type)) == 0)
-        code = set_buffer(a->fd, a->options);
+    if (a->fd < 0) {
+        a->full_ms = 0;
+        if ((code = vs_socket(&a->fd, VS_FAMILY_UNIX, a->address->type)) == 0)
+            code = set_buffer(a->fd, a->options);
+    }
     if (code == 0)
         code = vs_connect(a->fd, to, &a->pending);
     if (code != VS_FULL)
         return vs_connected(a, code, why);
     a->events = 0;
-    a->again_at = vs_now_ms() + FULL_BACKLOG_MS;
+    a->full_ms = a->full_ms == 0 ? 1 : a->full_ms < FULL_BACKLOG_MS / 2 ? 2 * a->full_ms : FULL_BACKLOG_MS;
+    a->again_at = vs_now_ms() + a->full_ms;
     return VIRTSOCK_E_AGAIN;
 }
 

@@ -42,6 +42,30 @@ TEST(a_long_address_is_shortened_first)
     virtsock_address_free(a);
 }
 
+/* What a terminal would obey: C0, C1, ends of lines, what turns the direction of text. Its neighbours are shown. */
+TEST(messages_have_no_control_characters)
+{
+    static const char *const hidden[] = {
+        "\x1b", "\x7f", "\xc2\x80", "\xc2\x9b", "\xc2\x9f", "\xd8\x9c", "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xa8", "\xe2\x80\xa9",
+        "\xe2\x80\xaa", "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa7", "\xe2\x81\xa8", "\xe2\x81\xa9", "\x9b", "\xff",
+    };
+    static const char *const shown[] = { "~", "\xc2\xa0", "\xd8\x9b", "\xe2\x80\x90", "\xe2\x80\xa7", "\xe2\x80\xaf", "\xe2\x81\xa5", "\xf0\x9f\x98\x80" };
+    virtsock_address        *a;
+    virtsock_error           e = { 0 };
+    char                     text[40], want[40];
+
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+        snprintf(text, sizeof text, "no:%s.", hidden[i]);
+        CHECK(virtsock_address_parse(&a, text, &e) == VIRTSOCK_E_INVALID && strstr(e.message, hidden[i]) == NULL);
+        CHECK(strncmp(e.message, "parse no:?", 10) == 0 && strstr(e.message, "?.: ") != NULL);
+    }
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        snprintf(text, sizeof text, "no:%s.", shown[i]);
+        snprintf(want, sizeof want, "parse no:%s.: ", shown[i]);
+        CHECK(virtsock_address_parse(&a, text, &e) == VIRTSOCK_E_INVALID && strncmp(e.message, want, strlen(want)) == 0);
+    }
+}
+
 TEST(again_and_eof_write_the_status_alone)
 {
     virtsock_stream *s[2];

@@ -673,6 +673,7 @@ TEST(vsock_errors_of_a_real_kernel)
 #ifdef _WIN32
 
 NO_TEST(what_waiting_cannot_mend_is_final, NO_UNIX)
+NO_TEST(a_full_backlog_is_looked_at_seldom, NO_UNIX)
 NO_TEST(a_path_of_107_bytes_fits_and_108_do_not, NO_UNIX)
 NO_TEST(sockets_are_for_their_owner, NO_UNIX)
 NO_TEST(no_moment_is_wider, NO_UNIX)
@@ -709,6 +710,45 @@ static virtsock_address *unix_address_of_length(size_t length)
     path[length] = '\0';
     CHECK_OK(virtsock_address_path(&a, VIRTSOCK_SCHEME_UNIX, path, 0, &e), e);
     return a;
+}
+
+/* Nothing tells when there is room. So a wait for it asks soon at first, and later twenty times a second. */
+TEST(a_full_backlog_is_looked_at_seldom)
+{
+    virtsock_options  *one = with(VIRTSOCK_OPTION_BACKLOG, 1), *o = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 0);
+    virtsock_address  *a;
+    virtsock_listener *l;
+    virtsock_stream   *s[8], *t, *accepted;
+    virtsock_error     e = { 0 };
+    virtsock_fd        fd;
+    int64_t            until;
+    int                n = 0, looks = 0, events, ms;
+
+    if (!test_is_unix())
+        SKIP("of UNIX sockets");
+    a = test_parse(test_address());
+    CHECK_OK(virtsock_listen(&l, a, one, &e), e);
+    while (n < 8 && virtsock_connect(&s[n], a, o, &e) == VIRTSOCK_OK)
+        n++;
+    CHECK(n >= 1 && n < 8);
+    CHECK_OK(virtsock_connect_start(&t, a, NULL, &e), e);
+    for (until = test_ms() + 1000; test_ms() < until; looks++) {
+        CHECK_STATUS(virtsock_stream_connect(t, 0, &e), VIRTSOCK_E_AGAIN, e);
+        virtsock_stream_wants(t, &fd, &events, &ms);
+        CHECK(fd == -1 && events == 0 && ms >= 0 && ms <= 50);
+        test_nap_ms(ms);
+    }
+    CHECK(looks <= 40);
+    CHECK_OK(virtsock_accept(&accepted, l, 1000, &e), e);
+    CHECK_OK(virtsock_stream_connect(t, 5000, &e), e);
+    virtsock_stream_free(accepted);
+    virtsock_stream_free(t);
+    while (n > 0)
+        virtsock_stream_free(s[--n]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(one);
+    virtsock_options_free(o);
 }
 
 TEST(what_waiting_cannot_mend_is_final)
@@ -1325,7 +1365,7 @@ TEST(only_sockets_are_adopted)
     close(pipes[0]), close(pipes[1]), close(pair[0]), close(pair[1]), close(lone);
 }
 
-/* The flags of what is adopted are its owner's: a non-blocking descriptor still waits when asked to. */
+/* The flags of what is adopted are its owner's, close-on-exec among them: a non-blocking descriptor still waits when asked to. */
 TEST(an_adopted_descriptor_keeps_its_flags)
 {
     int              pair[2];
@@ -1336,7 +1376,7 @@ TEST(an_adopted_descriptor_keeps_its_flags)
 
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
     CHECK_OK(virtsock_stream_from_fd(&s, pair[0], NULL, &e), e);
-    CHECK((fcntl(pair[0], F_GETFL) & O_NONBLOCK) != 0 && fcntl(pair[0], F_GETFD) == 0);
+    CHECK((fcntl(pair[0], F_GETFL) & O_NONBLOCK) != 0 && fcntl(pair[0], F_GETFD) == 0 && test_is_inherited(virtsock_stream_fd(s)));
     CHECK_STATUS(virtsock_stream_recv(s, &b, 1, &n, 30, &e), VIRTSOCK_E_TIMEOUT, e);
     if (fork() == 0) {
         test_nap_ms(60);

@@ -116,12 +116,50 @@ TEST(the_time_is_a_total)
     virtsock_stream_free(s[1]);
 }
 
+/* A difference that went wrong is no wish to wait for ever. */
+TEST(times_below_minus_one_are_invalid)
+{
+    virtsock_address    *a = test_parse(test_address()), *nobody = test_parse(test_address());
+    const virtsock_slice slice = { "x", 1 };
+    virtsock_listener   *l;
+    virtsock_stream     *s[2], *t;
+    virtsock_error       e = { 0 };
+    size_t               n = 1;
+    char                 b[4];
+
+    test_pair(s, NULL);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_OK(virtsock_connect_start(&t, nobody, NULL, &e), e);
+    CHECK_STATUS(virtsock_stream_connect(t, -2, &e), VIRTSOCK_E_INVALID, e);
+    virtsock_stream_free(t);
+    CHECK_STATUS(virtsock_accept(&t, l, INT32_MIN, &e), VIRTSOCK_E_INVALID, e);
+    for (int ms = -2; ms > -10; ms -= 7) {
+        CHECK_STATUS(virtsock_stream_send(s[0], "x", 1, &n, ms, &e), VIRTSOCK_E_INVALID, e);
+        CHECK(n == 0 && strstr(e.message, "-1 for ever") != NULL);
+        CHECK_STATUS(virtsock_stream_sendv(s[0], &slice, 1, &n, ms, &e), VIRTSOCK_E_INVALID, e);
+        CHECK_STATUS(virtsock_stream_send_all(s[0], "x", 1, &n, ms, &e), VIRTSOCK_E_INVALID, e);
+        CHECK_STATUS(virtsock_stream_recv(s[0], b, 4, &n, ms, &e), VIRTSOCK_E_INVALID, e);
+        CHECK_STATUS(virtsock_stream_recv_exact(s[0], b, 4, &n, ms, &e), VIRTSOCK_E_INVALID, e);
+        CHECK_STATUS(virtsock_stream_send(s[0], "x", 0, NULL, ms, &e), VIRTSOCK_E_INVALID, e);
+    }
+    CHECK_STATUS(virtsock_stream_recv(s[1], b, 4, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK_STATUS(virtsock_stream_close(s[0], -2, &e), VIRTSOCK_E_INVALID, e);
+    CHECK(virtsock_stream_fd(s[0]) == -1);                                              /* closed all the same */
+    CHECK_STATUS(virtsock_stream_send(s[0], "x", 1, &n, -2, &e), VIRTSOCK_E_INVALID, e);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_address_free(nobody);
+}
+
 /* --- Signals -------------------------------------------------------------------------------------------------------------- */
 
 #ifdef _WIN32
 
 NO_TEST(a_storm_of_signals_changes_nothing, "Windows has no signals")
 NO_TEST(interruptible_waits_end_with_a_signal, "Windows has no signals")
+NO_TEST(a_signal_before_the_wait_ends_none, "Windows has no signals")
 NO_TEST(a_close_goes_on_after_a_signal, "Windows has no signals")
 
 #else
@@ -235,6 +273,33 @@ TEST(interruptible_waits_end_with_a_signal)
     virtsock_address_free(a);
     virtsock_address_free(nobody);
     virtsock_options_free(o);
+}
+
+/* No handler is ours, so none tells of a signal that has come already: a time limit ends such a wait, or a close does (210). */
+TEST(a_signal_before_the_wait_ends_none)
+{
+    for (int how = 0; how < 3; how++) {
+        virtsock_options *o = virtsock_options_new();
+        struct sigaction  action = { .sa_handler = on_alarm };
+        virtsock_stream  *s[2];
+        virtsock_error    e = { 0 };
+        struct test_watch w;
+        size_t            n;
+        char              b[4];
+
+        CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_INTERRUPTIBLE, how, &e), e);
+        test_pair(s, o);
+        sigaction(SIGALRM, &action, NULL);
+        alarms = 0;
+        w = test_watch_begin();
+        raise(SIGALRM);
+        CHECK(alarms == 1);
+        CHECK_STATUS(virtsock_stream_recv(s[0], b, 4, &n, 50, &e), VIRTSOCK_E_TIMEOUT, e);
+        CHECK_TIME(w, 50);
+        virtsock_stream_free(s[0]);
+        virtsock_stream_free(s[1]);
+        virtsock_options_free(o);
+    }
 }
 
 static void *end_late(void *s)

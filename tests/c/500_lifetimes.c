@@ -74,6 +74,7 @@ TEST(free_with_a_call_inside)
 #ifdef _WIN32
 
 NO_TEST(free_waits_for_a_close, "the DLL does not export how a handle counts who closes it")
+NO_TEST(no_count_wraps, "the DLL does not export how a handle counts")
 
 #else
 
@@ -115,6 +116,35 @@ TEST(free_waits_for_a_close)
         virtsock_listener_free(l);
         virtsock_address_free(a);
     }
+}
+
+/* As many calls and closes inside as fill 16 bits, and 8, are counted, and leave the handle as it was. */
+TEST(no_count_wraps)
+{
+    virtsock_stream  *s[2];
+    struct vs_handle *h;
+    virtsock_error    e = { 0 };
+    virtsock_fd       fd;
+    size_t            n;
+    char              b;
+
+    test_pair(s, NULL);
+    h = &s[0]->handle;
+    for (int i = 0; i < 65536; i++)
+        CHECK(vs_is_open(vs_enter(h)));
+    CHECK_STATUS(virtsock_stream_detach(s[0], &fd, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK_OK(virtsock_stream_send(s[1], "x", 1, &n, 1000, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[0], &b, 1, &n, 1000, &e), e);
+    for (int i = 0; i < 65536; i++)
+        vs_leave(h);
+    atomic_fetch_add(&h->word, 256 * VS_CLOSER);
+    CHECK_STATUS(virtsock_stream_detach(s[0], &fd, &e), VIRTSOCK_E_IN_USE, e);
+    for (int i = 0; i < 256; i++)
+        vs_handle_leave_close(h);
+    CHECK_OK(virtsock_stream_detach(s[0], &fd, &e), e);
+    CHECK(close((int)fd) == 0);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
 }
 
 #endif

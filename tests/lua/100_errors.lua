@@ -26,6 +26,15 @@ test("every_maker_has_the_same_shape", function()
   check.fails("unsupported", "dgram", virtsock.connect("unix:///tmp/x?type=dgram"))
 end)
 
+test("messages_have_no_control_characters", function()
+  for _, hidden in ipairs { "\27", "\127", "\194\128", "\194\155", "\216\156", "\226\128\143", "\226\128\174", "\226\129\166" } do
+    local address, message, status = virtsock.address("no:" .. hidden .. ".")
+    check.fails("invalid", "parse no:?.: ", address, message, status)
+    equal(message:find(hidden, 1, true), nil)
+  end
+  check.fails("invalid", "parse no:\194\160.: ", virtsock.address "no:\194\160.")
+end)
+
 test("advice_is_apart", function()
   local ok, message, status, advice = virtsock.connect("hvsock://a-name/5000")
   equal(ok, nil)

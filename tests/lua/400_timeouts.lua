@@ -19,6 +19,25 @@ test("receive", function()
   b:close()
 end)
 
+-- Of the core: the layer takes a negative time for "for ever", as LuaSocket does.
+test("times_below_minus_one_are_invalid", function()
+  local core = require "virtsock.core"
+  local address = assert(core.address_parse(check.address()))
+  local listener = assert(core.listen(address, nil))
+  local stream, message, status = core.connect_start(address, nil)
+  assert(stream, message)
+  message, status = select(2, core.stream_connect(stream, -2))
+  equal(status, "invalid")
+  assert(message:find("-1 for ever", 1, true))
+  assert(core.stream_connect(stream, 5000))
+  equal(select(2, core.accept(listener, -2)), "invalid")
+  equal(select(2, core.stream_send(stream, "x", -2)), "invalid")
+  equal(select(2, core.stream_recv(stream, 1, -2)), "invalid")
+  equal(select(2, core.stream_close(stream, -2)), "invalid")
+  equal(core.stream_fd(stream), -1)
+  core.listener_close(listener)
+end)
+
 test("the_call_as_a_whole", function()
   if check.seqpacket then check.skip("for byte streams") end
   local a, b = check.pair { timeout = 0.1 }

@@ -39,6 +39,15 @@ def test_each_status(status: Status) -> None:
     assert type(again) is type(error) and again.status is status and str(again) == str(error) and again.address == error.address
 
 
+def test_messages_have_no_control_characters() -> None:
+    for hidden in ("\x1b", "\x7f", "\x80", "\x9b", "\x9f", "\u061c", "\u200f", "\u2028", "\u202e", "\u2066", "\u2069"):
+        with pytest.raises(Error) as caught:
+            virtsock.Address(f"no:{hidden}.")
+        assert hidden not in str(caught.value) and "parse no:?.: " in str(caught.value)
+    with pytest.raises(Error, match="parse no:\xa0\u2065."):
+        virtsock.Address("no:\xa0\u2065.")
+
+
 def test_builtins_are_told_apart() -> None:
     for status, builtin in BUILTINS.items():
         others = [other for other, kind in BUILTINS.items() if issubclass(_errors._KINDS[other][0], builtin) and other != status]

@@ -55,6 +55,20 @@ def test_setting(pair, listener) -> None:
         assert thing.gettimeout() is None
 
 
+def test_times_below_minus_one_do_not_fit(pair, listener) -> None:
+    client, _ = pair
+    for call in (
+        lambda: native.stream_recv(client._handle, bytearray(1), -2),
+        lambda: native.stream_send(client._handle, b"x", -2),
+        lambda: native.stream_sendv(client._handle, [b"x"], -2),
+        lambda: native.stream_connect(client._handle, -2),
+        lambda: native.accept(listener._handle, -2),
+        lambda: native.stream_close(client._handle, -2),
+    ):
+        with pytest.raises(OverflowError):
+            call()
+
+
 @pytest.mark.parametrize("seconds", [0.001, 0.05, 0.2])
 def test_no_wait_ends_early(pair, listener, seconds: float) -> None:
     client, _ = pair
