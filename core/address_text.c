@@ -62,6 +62,28 @@ static bool has_name(const char *s, const char *name)
     return true;
 }
 
+/* An option of this scheme. NULL, or why it is none. */
+static const char *set_option(virtsock_address *a, virtsock_part part, int value)
+{
+    if (part == VIRTSOCK_PART_TYPE)
+        a->type = value;
+    else if (part == VIRTSOCK_PART_HALF_CLOSE)
+        a->half_close = value;
+    else if (a->scheme == VIRTSOCK_SCHEME_VSOCK)
+        a->to_host = value != 0;
+    else
+        return "only vsock:// has to-host";
+    return NULL;
+}
+
+const char *vs_set_choice(virtsock_address *a, virtsock_part part, uint32_t number)
+{
+    for (size_t i = 0; i < OPTIONS; i++)
+        if (options[i].part == part && ((uint32_t)options[i].value == number || (part == PART(TO_HOST) && number == 0)))
+            return set_option(a, part, (int)number);
+    return "there is no such choice";
+}
+
 /* *seen: a bit for every part that was given. NULL, or why not. */
 static const char *read_option(virtsock_address *a, const char *s, unsigned *seen)
 {
@@ -75,16 +97,7 @@ static const char *read_option(virtsock_address *a, const char *s, unsigned *see
     if ((*seen >> option->part & 1) != 0)
         return "an option is given twice";
     *seen |= 1u << option->part;
-
-    if (option->part == VIRTSOCK_PART_TYPE)
-        a->type = option->value;
-    else if (option->part == VIRTSOCK_PART_HALF_CLOSE)
-        a->half_close = option->value;
-    else if (a->scheme == VIRTSOCK_SCHEME_VSOCK)
-        a->to_host = true;
-    else
-        return "only vsock:// has to-host";
-    return NULL;
+    return set_option(a, option->part, option->value);
 }
 
 /* What stands between a form's name and the options: `[LEFT][:RIGHT][/PATH]`. NULL, or why not. */
@@ -165,24 +178,19 @@ static const char *settle(virtsock_address *a)
     return NULL;
 }
 
-virtsock_status virtsock_address_parse(virtsock_address **out, const char *text, virtsock_error *err)
+virtsock_address *vs_draft(union vs_draft *draft)
 {
-    union {
-        virtsock_address address;
-        char             room[sizeof(virtsock_address) + VS_TEXT_MAX + 1 + VS_GUID_TEXT];
-    } draft;
-    virtsock_address *a = &draft.address;
-    const char       *why;
+    virtsock_address *a = &draft->address;
 
-    if (out != NULL)
-        *out = NULL;
-    if (out == NULL || text == NULL)
-        return vs_failf(err, "parse", NULL, VIRTSOCK_E_INVALID, "no text, or no place for the address");
     memset(a, 0, sizeof *a);
     a->type = VIRTSOCK_TYPE_STREAM;
     a->half_close = VIRTSOCK_HALF_CLOSE_NATIVE;
     a->text[0] = '\0';
-    why = read_text(a, text);
+    return a;
+}
+
+virtsock_status vs_finish(virtsock_address **out, virtsock_address *a, const char *why, const char *text, virtsock_error *err)
+{
     if (why == NULL)
         why = settle(a);
     if (why != NULL)
@@ -192,14 +200,21 @@ virtsock_status virtsock_address_parse(virtsock_address **out, const char *text,
     return VIRTSOCK_OK;
 }
 
+virtsock_status virtsock_address_parse(virtsock_address **out, const char *text, virtsock_error *err)
+{
+    union vs_draft    draft;
+    virtsock_address *a = vs_draft(&draft);
+
+    if (out != NULL)
+        *out = NULL;
+    if (out == NULL || text == NULL)
+        return vs_failf(err, "parse", NULL, VIRTSOCK_E_INVALID, "no text, or no place for the address");
+    return vs_finish(out, a, read_text(a, text), text, err);
+}
+
 /* --- Writing --------------------------------------------------------------------------------------------------------------- */
 
-struct writer {
-    char  *buf;
-    size_t cap, n;                      /* n: also what did not fit */
-};
-
-static void put(struct writer *w, const char *format, ...)
+void vs_put(struct vs_writer *w, const char *format, ...)
 {
     size_t  at = w->n < w->cap ? w->n : w->cap;
     va_list args;
@@ -210,54 +225,54 @@ static void put(struct writer *w, const char *format, ...)
 }
 
 /* A slash is plain: no VM's name has one. */
-static void put_encoded(struct writer *w, const char *s)
+void vs_put_encoded(struct vs_writer *w, const char *s)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
 
     while (*s != '\0') {
         size_t n = strspn(s, plain);
 
-        put(w, "%.*s", n < VS_TEXT_MAX ? (int)n : VS_TEXT_MAX, s);     /* of what is longer no address is made */
+        vs_put(w, "%.*s", n < VS_TEXT_MAX ? (int)n : VS_TEXT_MAX, s);     /* of what is longer no address is made */
         s += n;
         if (*s != '\0')
-            put(w, "%%%02X", (unsigned char)*s++);
+            vs_put(w, "%%%02X", (unsigned char)*s++);
     }
 }
 
 /* With what stands before it. */
-static void put_part(struct writer *w, const virtsock_address *a, virtsock_part part)
+static void put_part(struct vs_writer *w, const virtsock_address *a, virtsock_part part)
 {
     switch (part) {
     case VIRTSOCK_PART_CID:
         if (a->cid != VIRTSOCK_CID_ANY)
-            put(w, "%u", (unsigned)a->cid);
+            vs_put(w, "%u", (unsigned)a->cid);
         break;
     case VIRTSOCK_PART_FD:
-        put(w, "%d", (int)a->fd);
+        vs_put(w, "%d", (int)a->fd);
         break;
     case VIRTSOCK_PART_HOST:
-        put(w, strchr(a->text, ':') != NULL ? "[%s]" : "%s", a->text);
+        vs_put(w, strchr(a->text, ':') != NULL ? "[%s]" : "%s", a->text);
         break;
     case VIRTSOCK_PART_VM:
-        put_encoded(w, a->text);
+        vs_put_encoded(w, a->text);
         break;
     case VIRTSOCK_PART_PATH:
-        put(w, a->text[0] != '/' ? "/" : "");
-        put_encoded(w, a->text);
+        vs_put(w, a->text[0] != '/' ? "/" : "");
+        vs_put_encoded(w, a->text);
         break;
     case VIRTSOCK_PART_SERVICE:
-        put(w, "/%s", a->has_service ? vs_address_service(a) : "");
+        vs_put(w, "/%s", a->has_service ? vs_address_service(a) : "");
         break;
     case VIRTSOCK_PART_PORT:
         if (a->has_service)
-            put(w, ":%s", vs_address_service(a));
+            vs_put(w, ":%s", vs_address_service(a));
         else
-            put(w, a->port == VIRTSOCK_PORT_ANY ? ":any" : ":%u", (unsigned)a->port);
+            vs_put(w, a->port == VIRTSOCK_PORT_ANY ? ":any" : ":%u", (unsigned)a->port);
         break;
     }
 }
 
-static void put_options(struct writer *w, const virtsock_address *a)
+static void put_options(struct vs_writer *w, const virtsock_address *a)
 {
     char mark = '?';
 
@@ -266,7 +281,7 @@ static void put_options(struct writer *w, const virtsock_address *a)
 
         if (options[i].unsaid || virtsock_address_number(a, options[i].part, &value) != VIRTSOCK_OK || (int)value != options[i].value)
             continue;
-        put(w, "%c%s", mark, options[i].text);
+        vs_put(w, "%c%s", mark, options[i].text);
         mark = '&';
     }
 }
@@ -274,13 +289,13 @@ static void put_options(struct writer *w, const virtsock_address *a)
 size_t virtsock_address_format(const virtsock_address *address, char *buf, size_t cap)
 {
     const struct vs_form *form;
-    struct writer         w = { buf, buf == NULL ? 0 : cap, 0 };
+    struct vs_writer         w = { buf, buf == NULL ? 0 : cap, 0 };
 
-    put(&w, "");
+    vs_put(&w, "");
     if (address == NULL)
         return 0;
     form = vs_form(address);
-    put(&w, "%s", form->name);
+    vs_put(&w, "%s", form->name);
     put_part(&w, address, form->left);
     put_part(&w, address, form->right);
     put_part(&w, address, form->path == VS_PATH ? VIRTSOCK_PART_PATH : 0);
@@ -297,50 +312,4 @@ int virtsock_address_equal(const virtsock_address *a, const virtsock_address *b)
     virtsock_address_format(a, text[0], sizeof text[0]);
     virtsock_address_format(b, text[1], sizeof text[1]);
     return strcmp(text[0], text[1]) == 0;
-}
-
-/* --- From parts: written, then read, so that there is one maker -------------------------------------------------------------- */
-
-virtsock_status virtsock_address_vsock(virtsock_address **out, uint32_t cid, uint32_t port, virtsock_error *err)
-{
-    char text[sizeof "vsock://4294967295:4294967295"];
-
-    snprintf(text, sizeof text, "vsock://%u:%u", (unsigned)cid, (unsigned)port);
-    return virtsock_address_parse(out, text, err);
-}
-
-virtsock_status virtsock_address_hyperv(virtsock_address **out, const char *vm, const char *service, virtsock_error *err)
-{
-    char          text[VS_TEXT_MAX + 2];
-    struct writer w = { text, sizeof text, 0 };
-
-    if (vm == NULL || service == NULL)
-        return virtsock_address_parse(out, NULL, err);
-    put(&w, "hvsock://");
-    put_encoded(&w, vm);
-    put(&w, "/");
-    put_encoded(&w, service);
-    return virtsock_address_parse(out, text, err);
-}
-
-virtsock_status virtsock_address_path(virtsock_address **out, virtsock_scheme scheme, const char *path, uint32_t port, virtsock_error *err)
-{
-    const virtsock_address any = { .scheme = scheme };
-    const struct vs_form  *form = vs_form(&any);
-    char                   text[VS_TEXT_MAX + 2];
-    struct writer          w = { text, sizeof text, 0 };
-
-    if (out != NULL)
-        *out = NULL;
-    if (path == NULL || form->path != VS_PATH)
-        return vs_failf(err, "parse", path, VIRTSOCK_E_INVALID, "only unix, vsock-mux and hyperkit addresses are made from a path");
-
-    /* To a system these are `/x`, in the text of an address `./x` and `../x`. */
-    while (strncmp(path, "/./", 3) == 0 || strncmp(path, "/../", 4) == 0)
-        path += path[2] == '/' ? 2 : 3;
-    put(&w, form->right != 0 ? "%s:%u" : "%s", form->name, (unsigned)port);
-    if (path[0] != '/' && path[0] != '\0')
-        put(&w, strncmp(path, "./", 2) == 0 || strncmp(path, "../", 3) == 0 ? "/" : "/./");
-    put_encoded(&w, path);
-    return virtsock_address_parse(out, text, err);
 }

@@ -119,7 +119,8 @@ static virtsock_status drive(struct vs_connecting *c, virtsock_stream *s, int64_
             return vs_because(why, VIRTSOCK_E_AGAIN, NULL);
         next = vs_connecting_next(c);
         by_event = c->pause_until == 0 && c->attempt.events != 0;
-        status = vs_handle_wait(&s->handle, by_event ? c->attempt.pending.fd : -1, by_event ? c->attempt.events : 0, next < deadline ? next : deadline, why);
+        status = vs_handle_wait(&s->handle, by_event ? c->attempt.pending.fd : -1, by_event ? c->attempt.events : 0,
+                                next < deadline ? next : deadline, why);
         if (status == VIRTSOCK_E_TIMEOUT && vs_now_ms() >= deadline)
             return vs_because(why, VIRTSOCK_E_AGAIN, NULL);
         if (status != VIRTSOCK_OK && status != VIRTSOCK_E_TIMEOUT)

@@ -32,6 +32,13 @@
     $1 = (char *)lua_tolstring(L, $input, &length);
     if (strlen($1) != length) %demand("text without a NUL")
 }
+%typemap(in) (uint32_t number, const char *text) (size_t length, int64_t exact = 0) {
+    if (lua_type(L, $input) == LUA_TSTRING) {
+        $2 = (char *)lua_tolstring(L, $input, &length);
+        if (strlen($2) != length) %demand("text without a NUL")
+    } else if (!vs_whole(L, $input, 0, UINT32_MAX, &exact)) %demand("text or whole number of 32 bits")
+    $1 = exact;
+}
 %typemap(in) (const void *data, size_t size, size_t *done) (size_t done = 0) {
     if (lua_type(L, $input) != LUA_TSTRING) %demand("string")
     $1 = (void *)lua_tolstring(L, $input, &$2); $3 = &done;
@@ -57,6 +64,9 @@
 %handle_arguments(virtsock_listener, "listener")
 %typemap(in) const virtsock_options *options {
     if (($1 = vs_handle(L, $input, $1_descriptor)) == NULL && !lua_isnil(L, $input)) %demand("options or nil")
+}
+%typemap(in) const virtsock_address *from {
+    if (($1 = vs_handle(L, $input, $1_descriptor)) == NULL && !lua_isnil(L, $input)) %demand("address or nil")
 }
 
 /* --- Results, in this order: the status, what was asked for, the error --------------------------------------------------------- */

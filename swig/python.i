@@ -36,7 +36,7 @@
 %python_handle(virtsock_stream)
 %python_handle(virtsock_listener)
 
-%typemap(in, noblock=1) const virtsock_options *options {
+%typemap(in, noblock=1) const virtsock_options *options, const virtsock_address *from {
   if ($input != Py_None && ($1 = ($1_ltype)handle_of($input, $descriptor)) == NULL)
     SWIG_fail;
 }
@@ -93,6 +93,15 @@
     PyMem_Free(all);
   }
 }
+
+/* A part's value: a number or a text. */
+
+%typemap(in, noblock=1) (uint32_t number, const char *text) (int64_t number = 0, PyObject *kept = NULL) {
+  if (PyUnicode_Check($input) ? ($2 = ($2_ltype)text_of($input, &kept)) == NULL : !exact($input, 0, UINT32_MAX, &number))
+    SWIG_fail;
+  $1 = (uint32_t)number;
+}
+%typemap(freearg) (uint32_t number, const char *text) "Py_XDECREF(kept$argnum);"
 
 /* Buffers, pinned for the whole call. */
 

@@ -39,7 +39,8 @@ local virtsock = {}
 ---@field to_host? boolean
 ---@field half_close? "native"|"framed"|"none"
 
---- Parts of an address: of AF_VSOCK cid and port, of Hyper-V vm and service or port, of the others path, scheme ("unix" unless told) and port.
+--- Parts of an address: of AF_VSOCK cid and port, of Hyper-V vm and service or port, of TCP host and port, of an inherited socket fd, of the others
+--- path, scheme ("unix" unless told) and port; of each its type, half_close and (AF_VSOCK) to_host.
 ---@class virtsock.Parts
 ---@field cid? integer
 ---@field port? integer
@@ -47,6 +48,11 @@ local virtsock = {}
 ---@field service? string
 ---@field path? string
 ---@field scheme? "unix"|"vsock-mux"|"hyperkit"
+---@field host? string
+---@field fd? integer
+---@field type? "stream"|"seqpacket"|"dgram"
+---@field half_close? "native"|"framed"|"none"
+---@field to_host? boolean
 
 ---@alias virtsock.To string|virtsock.Address|virtsock.Parts
 
@@ -97,13 +103,14 @@ function virtsock.connect_start(address, options) end
 ---@return string? advice
 function virtsock.listen(address, options) end
 
---- From text or parts; an address is given back as it is. No I/O.
+--- From text or parts; an address is given back as it is. With a second argument: as the first, but for those parts. No I/O.
 ---@param address virtsock.To
+---@param parts? virtsock.Parts
 ---@return virtsock.Address? address
 ---@return string? message
 ---@return string? status
 ---@return string? advice
-function virtsock.address(address) end
+function virtsock.address(address, parts) end
 
 --- Looks a VM's name up (Windows); other addresses are given back. May block for `connect_timeout`, ten seconds unless told.
 ---@param address virtsock.To

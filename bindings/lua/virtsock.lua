@@ -73,6 +73,24 @@ local function new_address(handle, ...)
   return address
 end
 
+local options_of_address = { "type", "half_close", "to_host" }
+local parts_of_address = { "cid", "vm", "host", "path", "fd", "service", "port", "type", "half_close", "to_host" }
+
+-- The core's address with those of the parts that the list names; nil, message, status.
+local function with_parts(parts, list, handle, message, status)
+  if not handle and message then return nil, message, status end
+  for _, name in ipairs(list) do
+    local value, words = parts[name], part_words[name]
+    if value ~= nil then
+      for number, word in pairs(words or {}) do if word == value then value, words = number, nil end end
+      if words then misuse("an address has no %s '%s'", name, tostring(value)) end
+      handle, message, status = core.address_with(handle, core["PART_" .. name:upper()], value)
+      if not handle then return nil, message, status end
+    end
+  end
+  return handle
+end
+
 -- The core's address of a text, an address or a table of parts; nil, message, status.
 local function address_handle(a)
   if handles[a] then return handles[a] end
@@ -82,15 +100,21 @@ local function address_handle(a)
     return core.address_parse(a)
   end
   if type(a) ~= "table" then misuse("address expected (text, parts or an address), got %s", type(a)) end
-  if a.path then return core.address_path(schemes[a.scheme or "unix"], a.path, a.port or 0) end
-  if a.vm or a.service then return core.address_hyperv(a.vm or "", a.service or core.service_from_port(a.port)) end
-  return core.address_vsock(a.cid or core.CID_ANY, a.port)
+  if a.path then return with_parts(a, options_of_address, core.address_path(schemes[a.scheme or "unix"], a.path, a.port or 0)) end
+  if a.vm or a.service then
+    return with_parts(a, options_of_address, core.address_hyperv(a.vm or "", a.service or core.service_from_port(a.port)))
+  end
+  if a.host or a.fd then return with_parts(a, parts_of_address, nil) end
+  return with_parts(a, options_of_address, core.address_vsock(a.cid or core.CID_ANY, a.port))
 end
 
--- From text, {cid =, port =}, {vm =, service = or port =} or {path =, scheme = "unix", "vsock-mux" or "hyperkit", port =}.
-function virtsock.address(a)
-  if handles[a] then return a end
-  return new_address(address_handle(a))
+-- From text, {cid =, port =}, {vm =, service = or port =}, {path =, scheme = "unix", "vsock-mux" or "hyperkit", port =}, {host =, port =} or
+-- {fd =}, each with type, half_close and to_host. With a second table: as the first, but for those parts.
+function virtsock.address(a, parts)
+  if handles[a] and not parts then return a end
+  local handle, message, status = address_handle(a)
+  if not handle then return nil, message, status end
+  return new_address(with_parts(parts or {}, parts_of_address, handle))
 end
 
 -- true, or nil, message, status: whether this system has sockets of a scheme ("vsock", "hvsock", "unix", ...).

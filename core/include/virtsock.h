@@ -211,6 +211,13 @@ VIRTSOCK_API virtsock_status virtsock_address_hyperv(virtsock_address **out, con
 VIRTSOCK_API virtsock_status virtsock_address_path(virtsock_address **out, virtsock_scheme scheme, const char *path, uint32_t port,
                                                    virtsock_error *err);
 
+/* As from, with another part: a number (text is NULL), or a text (the number does not matter), as virtsock_address_number and
+ * virtsock_address_text have them; SERVICE may be a port in digits. from NULL: an address that has that part alone, so a host makes tcp://,
+ * FD fd://, a path unix://, CID or port vsock://, VM or service hvsock://. What is left open is any, or nothing. INVALID, also for a part that
+ * the scheme does not have; NO_RESOURCES. */
+VIRTSOCK_API virtsock_status virtsock_address_with(virtsock_address **out, const virtsock_address *from, virtsock_part part, uint32_t number,
+                                                   const char *text, virtsock_error *err);
+
 VIRTSOCK_API void virtsock_address_free(virtsock_address *address);
 
 /* Canonical text, as snprintf: what fits in cap bytes with a NUL, and the length that all of it has. Parsing it gives an equal address. */
@@ -307,10 +314,10 @@ VIRTSOCK_API virtsock_status virtsock_stream_shutdown(virtsock_stream *stream, i
  * descriptor number is reused under one. linger_ms 0: at once (abort; the system still delivers what it has accepted, where it
  * can). > 0: finish: half-closes (not with half-close=none), then discards what comes until the peer's end (OK) or the time has
  * passed (TIMEOUT); a call inside (but on a framed stream), or a second close with a shorter linger, cuts that short (CANCELLED).
- * -1: the LINGER option; less is INVALID, and closes as 0 does. With a call inside, the socket is shut down for every process that has it; with nobody inside it is only
- * closed. The handle is closed on return whatever the status, but one: INTERRUPTED, by a signal if INTERRUPTIBLE. Then no call
- * enters any more, and the next close goes on, until the time of the first has passed; with linger 0, or by free, it ends at
- * once. A close of what is closed is OK. */
+ * -1: the LINGER option; less is INVALID, and closes as 0 does. With a call inside, the socket is shut down for every process
+ * that has it; with nobody inside it is only closed. The handle is closed on return whatever the status, but one: INTERRUPTED, by
+ * a signal if INTERRUPTIBLE. Then no call enters any more, and the next close goes on, until the time of the first has passed; with
+ * linger 0, or by free, it ends at once. A close of what is closed is OK. */
 VIRTSOCK_API virtsock_status virtsock_stream_close(virtsock_stream *stream, int linger_ms, virtsock_error *err);
 
 /* Closes with linger 0 what is still open, and releases the handle. Calls may be inside, none may come after. */
@@ -324,7 +331,8 @@ VIRTSOCK_API virtsock_fd virtsock_stream_fd(const virtsock_stream *stream);
  * UNSUPPORTED: framed. */
 VIRTSOCK_API virtsock_status virtsock_stream_detach(virtsock_stream *stream, virtsock_fd *fd, virtsock_error *err);
 
-/* Adopts a connected stream or seqpacket socket, on OK only; its flags are left alone, close-on-exec among them. INVALID: no such socket. UNSUPPORTED: datagrams. */
+/* Adopts a connected stream or seqpacket socket, on OK only; its flags are left alone, close-on-exec among them. INVALID: no such
+ * socket. UNSUPPORTED: datagrams. */
 VIRTSOCK_API virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, const virtsock_options *options,
                                                      virtsock_error *err);
 
@@ -352,8 +360,8 @@ VIRTSOCK_API virtsock_status virtsock_accept(virtsock_stream **out, virtsock_lis
 /* Where it listens, with the port that the system chose; for the caller to free. */
 VIRTSOCK_API virtsock_status virtsock_listener_address(const virtsock_listener *listener, virtsock_address **out, virtsock_error *err);
 
-/* The descriptor, non-blocking and close-on-exec (an adopted one only if it was): for a poll loop, then accept with timeout 0. On Windows a SOCKET that a poll may not be
- * asked about: accept in a thread. -1: closed. */
+/* The descriptor, non-blocking and close-on-exec (an adopted one only if it was): for a poll loop, then accept with timeout 0. On
+ * Windows a SOCKET that a poll may not be asked about: accept in a thread. -1: closed. */
 VIRTSOCK_API virtsock_fd virtsock_listener_fd(const virtsock_listener *listener);
 
 /* Adopts a listening socket (socket activation), on OK only. It becomes non-blocking, for every process that has it. */

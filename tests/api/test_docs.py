@@ -30,7 +30,8 @@ WAITING = r"\b([Ww]aits?|at once|a while)\b"
 
 # What only looks at memory or makes a value.
 INSTANT = {
-    "Address", "Address.hyperkit", "Address.hyperv", "Address.mux", "Address.unix", "Address.vsock", "port_from_service",
+    "Address", "Address.hyperkit", "Address.hyperv", "Address.mux", "Address.replace", "Address.tcp", "Address.unix", "Address.vsock",
+    "port_from_service",
     "service_from_port", "version", "gettimeout", "settimeout", "setblocking", "fileno", "Stream.detach", "Stream.to_socket",
     "Stream.makefile", "Stream.from_socket", "FakeHypervisor.address", "FakeHypervisor.guest_address", "FakeHypervisor.host_address",
     "FakeHypervisor.inject", "FakeHypervisor.serve", "FakeHypervisor.pause", "FakeHypervisor.resume",

@@ -157,6 +157,90 @@ TEST(from_path)
     CHECK(virtsock_address_path(&a, VIRTSOCK_SCHEME_UNIX, "/../", 0, &e) == VIRTSOCK_E_INVALID && a == NULL);
 }
 
+static void check_with(const char *from, virtsock_part part, uint32_t number, const char *text, const char *want)
+{
+    virtsock_address *a = from != NULL ? test_parse(from) : NULL, *b;
+    virtsock_error    e = { 0 };
+
+    CHECK_OK(virtsock_address_with(&b, a, part, number, text, &e), e);
+    check_made(b, want);
+    if (from != NULL)
+        CHECK(virtsock_address_format(a, NULL, 0) == strlen(from));
+    virtsock_address_free(a);
+}
+
+static void check_without(const char *from, virtsock_part part, uint32_t number, const char *text, const char *says)
+{
+    virtsock_address *a = from != NULL ? test_parse(from) : NULL, *b = a;
+    virtsock_error    e = { 0 };
+
+    CHECK(virtsock_address_with(&b, a, part, number, text, &e) == VIRTSOCK_E_INVALID && b == NULL && strstr(e.message, says) != NULL);
+    virtsock_address_free(a);
+}
+
+TEST(one_part_after_another)
+{
+    static char long_text[4200];
+    const char *guid = "00000050-facb-11e6-bd58-64006a7986d3", *sevens = "77777777-facb-11e6-bd58-64006a7986d3";
+
+    check_with(NULL, VIRTSOCK_PART_CID, 3, NULL, "vsock://3:any");
+    check_with(NULL, VIRTSOCK_PART_PORT, 80, NULL, "vsock://:80");
+    check_with(NULL, VIRTSOCK_PART_VM, 0, "a b", "hvsock://a%20b/");
+    check_with(NULL, VIRTSOCK_PART_SERVICE, 0, "80", "hvsock:///00000050-facb-11e6-bd58-64006a7986d3");
+    check_with(NULL, VIRTSOCK_PART_PATH, 0, "a?b", "unix:///./a%3Fb");
+    check_with(NULL, VIRTSOCK_PART_HOST, 0, "127.0.0.1", "tcp://127.0.0.1:any");
+    check_with(NULL, VIRTSOCK_PART_FD, 3, NULL, "fd://3");
+    check_with("tcp://127.0.0.1:any", VIRTSOCK_PART_PORT, 80, NULL, "tcp://127.0.0.1:80");
+    check_with("tcp://127.0.0.1:80", VIRTSOCK_PART_HOST, 0, "0:0::1", "tcp://[::1]:80");
+    check_with("tcp://[::1]:80", VIRTSOCK_PART_HOST, 0, "[::2]", "tcp://[::2]:80");
+    check_with("vsock://3:80", VIRTSOCK_PART_CID, VIRTSOCK_CID_ANY, NULL, "vsock://:80");
+    check_with("vsock://3:80?to-host=1", VIRTSOCK_PART_TYPE, VIRTSOCK_TYPE_SEQPACKET, NULL, "vsock://3:80?type=seqpacket&to-host=1");
+    check_with("vsock://3:80?type=seqpacket", VIRTSOCK_PART_TYPE, VIRTSOCK_TYPE_STREAM, NULL, "vsock://3:80");
+    check_with("vsock://3:80?to-host=1", VIRTSOCK_PART_TO_HOST, 0, NULL, "vsock://3:80");
+    check_with("unix:///a", VIRTSOCK_PART_HALF_CLOSE, VIRTSOCK_HALF_CLOSE_NONE, NULL, "unix:///a?half-close=none");
+    check_with("unix:///a?type=seqpacket", VIRTSOCK_PART_PATH, 0, "/../b", "unix:///b?type=seqpacket");
+    check_with("vsock-mux://:52/v.sock", VIRTSOCK_PART_SERVICE, 0, guid, "vsock-mux://:00000050-facb-11e6-bd58-64006a7986d3/v.sock");
+    check_with("vsock-mux://:00000050-facb-11e6-bd58-64006a7986d3/v.sock", VIRTSOCK_PART_PORT, 52, NULL, "vsock-mux://:52/v.sock");
+    check_with("vsock-mux://:00000050-facb-11e6-bd58-64006a7986d3/v", VIRTSOCK_PART_PATH, 0, "/longer/than/it/was",
+               "vsock-mux://:00000050-facb-11e6-bd58-64006a7986d3/longer/than/it/was");
+    check_with("hvsock://parent/00000050-facb-11e6-bd58-64006a7986d3", VIRTSOCK_PART_VM, 0, "90db8b89-0d35-4f79-8ce9-49ea0ac8b7cd",
+               "hvsock://children/00000050-facb-11e6-bd58-64006a7986d3");
+    check_with("hvsock://parent/00000050-facb-11e6-bd58-64006a7986d3", VIRTSOCK_PART_SERVICE, 0, sevens,
+               "hvsock://parent/77777777-facb-11e6-bd58-64006a7986d3");
+    check_with("hyperkit://:80/dir", VIRTSOCK_PART_CID, 5, NULL, "hyperkit://5:80/dir");
+    check_with("hyperkit+docker://:80", VIRTSOCK_PART_PORT, 81, NULL, "hyperkit+docker://:81");
+
+    check_without("unix:///a", VIRTSOCK_PART_PORT, 80, NULL, "no such part; write unix:///PATH");
+    check_without("vsock://3:80", VIRTSOCK_PART_PATH, 0, "/a", "no such part");
+    check_without("hyperkit+docker://:80", VIRTSOCK_PART_PATH, 0, "/a", "no such part");
+    check_without("hvsock://parent/00000050-facb-11e6-bd58-64006a7986d3", VIRTSOCK_PART_PORT, 80, NULL, "no such part");
+    check_without("unix:///a", VIRTSOCK_PART_TO_HOST, 1, NULL, "only vsock://");
+    check_without("vsock://3:80", VIRTSOCK_PART_TO_HOST, 2, NULL, "no such choice");
+    check_without("vsock://3:80", VIRTSOCK_PART_TYPE, 4, NULL, "no such choice");
+    check_without("vsock://3:80", VIRTSOCK_PART_HALF_CLOSE, 0, NULL, "no such choice");
+    check_without("tcp://127.0.0.1:80", VIRTSOCK_PART_PORT, 65536, NULL, "65535");
+    check_without("tcp://127.0.0.1:80", VIRTSOCK_PART_HOST, 0, "127.0.0.1:81", "no name is looked up");
+    check_without("tcp://127.0.0.1:80", VIRTSOCK_PART_HOST, 0, "localhost?type=dgram", "no name is looked up");
+    check_without("fd://3", VIRTSOCK_PART_FD, UINT32_MAX, NULL, "N is the decimal number");
+    check_without("hvsock://parent/00000050-facb-11e6-bd58-64006a7986d3", VIRTSOCK_PART_SERVICE, 0, "80?", "a service is a GUID");
+    check_without("hvsock://parent/00000050-facb-11e6-bd58-64006a7986d3", VIRTSOCK_PART_VM, 0, "7", "a CID is for vsock");
+    check_without("unix:///a", VIRTSOCK_PART_PATH, 0, "/", "the path is missing");
+    check_without("unix:///a", VIRTSOCK_PART_PATH, 5, NULL, "the reverse");
+    check_without("vsock://3:80", VIRTSOCK_PART_CID, 5, "5", "the reverse");
+    check_without(NULL, VIRTSOCK_PART_TYPE, VIRTSOCK_TYPE_SEQPACKET, NULL, "no address has that part alone");
+    for (int part = -2; part < 1; part++)
+        check_without("vsock://3:80", part, 1, NULL, "no such part");
+    check_without("vsock://3:80", VIRTSOCK_PART_HALF_CLOSE + 1, 1, NULL, "no such part");
+    CHECK(virtsock_address_with(NULL, NULL, VIRTSOCK_PART_CID, 1, NULL, NULL) == VIRTSOCK_E_INVALID);
+    memset(long_text, 'a', sizeof long_text - 1);
+    check_without(NULL, VIRTSOCK_PART_VM, 0, long_text, "4096 bytes");
+    check_without(NULL, VIRTSOCK_PART_PATH, 0, long_text, "4096 bytes");
+    check_without(NULL, VIRTSOCK_PART_HOST, 0, long_text, "4096 bytes");
+    memset(long_text, '?', 2000);
+    long_text[2000] = '\0';
+    check_without(NULL, VIRTSOCK_PART_PATH, 0, long_text, "4096 bytes");
+}
+
 /* --- Format, equality, parts ------------------------------------------------------------------------------------------------- */
 
 TEST(formats_as_snprintf)

@@ -96,6 +96,33 @@ def test_from_parts() -> None:
     assert Address.unix(long).path == long
 
 
+def test_replace() -> None:
+    """One part after the other, and again; the first stays as it is."""
+    a = Address("vsock://3:80")
+    for parts, want in (
+        ({"cid": 4, "port": 0}, "vsock://4:0"),
+        ({"cid": virtsock.CID_ANY, "port": virtsock.PORT_ANY}, "vsock://:any"),
+        ({"type": "seqpacket", "to_host": True, "half_close": "none"}, "vsock://3:80?type=seqpacket&to-host=1&half-close=none"),
+    ):
+        b = a.replace(**parts)
+        assert str(b) == want and {name: getattr(b, name) for name in parts} == parts and str(a) == "vsock://3:80"
+    assert b.replace(type="stream", to_host=False, half_close="native") == a == a.replace()
+    assert Address.unix("/a").replace(path=Path("b c?"), type="seqpacket") == Address("unix:///./b%20c%3F?type=seqpacket")
+    assert Address.mux("/v", 52).replace(service=virtsock.service_from_port(7)).port is None
+    assert Address.hyperv("parent", 80).replace(vm="a/b".replace("/", ":"), service=81).vm == "a:b"
+    assert str(Address.tcp("127.0.0.1", 80)) == "tcp://127.0.0.1:80" and str(Address.tcp("::1", 80)) == "tcp://[::1]:80"
+    assert str(Address("fd://3").replace(fd=4, type="seqpacket")) == "fd://4?type=seqpacket"
+    for bad in ({"path": "/x"}, {"host": "::1"}, {"type": "smoke"}, {"half_close": ""}, {"cid": "3"}, {"fd": 3}):
+        with pytest.raises(ValueError):
+            a.replace(**bad)
+    for bad in ({"host": "example.org"}, {"host": "127.0.0.1:80?type=dgram#"}, {"port": 65536}, {"to_host": True}, {"host": 5}):
+        with pytest.raises(ValueError):
+            Address.tcp("localhost", 80).replace(**bad)
+    for bad, error in (({"port": -1}, OverflowError), ({"port": 2**32}, OverflowError), ({"colour": 1}, TypeError), ({"port": 1.5}, TypeError)):
+        with pytest.raises(error):
+            a.replace(**bad)
+
+
 def test_service_ids() -> None:
     assert virtsock.service_from_port(0x50) == "00000050-facb-11e6-bd58-64006a7986d3"
     for port in (0, 1, 2**31 - 1, 2**31, 2**32 - 1):

@@ -142,7 +142,7 @@ local function bind(name, result, list)
 end
 
 for result, name, list in plain:gmatch "\n([%w_]+) virtsock_([%w_]+)(%b())" do
-  if not list:find "void %*" and not list:find "slice" then core[name] = bind(name, result, sub(list, 2, -2)) end
+  if not (list:find "void %*" or list:find "slice" or list:find "uint32_t number") then core[name] = bind(name, result, sub(list, 2, -2)) end
 end
 
 function core.version() return str(C.virtsock_version()) end
@@ -158,6 +158,15 @@ end
 function core.address_text(address, part)
   local text = C.virtsock_address_text(handle_of("address", address), part)
   return text ~= nil and str(text) or nil
+end
+function core.address_with(from, part, value)
+  local text, made, err = type(value) == "string", kinds.address.cell(), new "virtsock_error"
+  if text and value:find("\0", 1, true) then bad(2, "text without a NUL", value) end
+  if not text and not whole(value, 0, 2 ^ 32 - 1) then bad(2, "text or whole number of 32 bits", value) end
+  from = from ~= nil and handle_of("address", from) or nil
+  local status = C.virtsock_address_with(made, from, part, text and 0 or value, text and value or nil, err)
+  if status ~= 0 then return nil, str(err.message), name_of(status) end
+  return kinds.address.give(made[0])
 end
 function core.service_from_port(port)
   if not whole(port, 0, 2 ^ 32 - 1) then bad(2, "whole number of 32 bits", port) end

@@ -10,7 +10,8 @@ from ._errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from collections.abc import Callable
+    from typing import Any, Self
 
 # By number.
 _SCHEMES = ("", "vsock", "hvsock", "hyperkit", "vsock-mux", "unix", "tcp", "fd")
@@ -64,6 +65,26 @@ class Address:
     def hyperkit(cls, path: str | os.PathLike[str], port: int) -> Self:
         """`hyperkit://:PORT/DIRECTORY`. `ValueError`: no directory; `OverflowError`: no port."""
         return cls._of(native.address_path(native.SCHEME_HYPERKIT, os.fspath(path), port))
+
+    @classmethod
+    def tcp(cls, host: str, port: int) -> Self:
+        """`tcp://HOST:PORT`, without a lookup. `ValueError`: no such address, or a port above 65535; `OverflowError`: no port."""
+        return cls._of(native.address_with(native.address_with(None, native.PART_HOST, host), native.PART_PORT, port))
+
+    def replace(self, **parts: Any) -> Self:
+        """As this one, but for those parts, which have the names and the values of the properties.
+
+        `ValueError`: this scheme has no such part, or it cannot be so. `TypeError`: no address has such a part.
+
+        `Address.unix("/run/x").replace(type="seqpacket")`
+        """
+        handle = self._handle
+        for name, value in parts.items():
+            part = getattr(native, f"PART_{name.upper()}", None)
+            if part is None:
+                raise TypeError(f"an address has no part {name!r}")
+            handle = native.address_with(handle, part, _TO_NATIVE[name](value) if name in _TO_NATIVE else value)
+        return self._of(handle)
 
     @property
     def scheme(self) -> str:
@@ -141,6 +162,16 @@ class Address:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return type(self), (self._text,)
+
+
+# What a property's value is below.
+_TO_NATIVE: dict[str, Callable[[Any], int | str]] = {
+    "type": _TYPES.index,
+    "half_close": _HALF_CLOSES.index,
+    "to_host": int,
+    "path": os.fspath,
+    "service": lambda service: _service(service),
+}
 
 
 def handle_of(address: Address | str) -> native._Address:
