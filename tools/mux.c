@@ -72,11 +72,12 @@ static virtsock_status address_of(virtsock_address **out, const char *name, virt
 static bool reach(struct call *c, const char *name)
 {
     virtsock_address *address;
+    virtsock_status   status = address_of(&address, name, &c->err);
 
-    if (address_of(&address, name, &c->err) == VIRTSOCK_OK)
-        virtsock_connect(&c->program, address, to_programs, &c->err);
+    if (status == VIRTSOCK_OK)
+        status = virtsock_connect(&c->program, address, to_programs, &c->err);
     virtsock_address_free(address);
-    return c->program != NULL;
+    return status == VIRTSOCK_OK;
 }
 
 static bool reach_guest(struct call *c, const char *port)
@@ -142,8 +143,8 @@ static void answer(struct call *c, const char *port)
 
     snprintf(own, sizeof own, "%" PRIuLEAST32, next++);
     size = vs_mux_reply(line, dialect->own_port ? own : port);
-    if (c->fault == FAULT_GLUED)
-        virtsock_stream_recv(c->program, line + size, sizeof line - size, &more, GLUE_MS, NULL);
+    if (c->fault == FAULT_GLUED && virtsock_stream_recv(c->program, line + size, sizeof line - size, &more, GLUE_MS, NULL) != VIRTSOCK_OK)
+        more = 0;
     if (c->fault == FAULT_PIECES)
         send_in_pieces(c->client, line, size);
     else

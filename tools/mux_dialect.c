@@ -104,7 +104,6 @@ bool mux_read_request(const struct mux_dialect *dialect, virtsock_stream *client
     if (shake != VS_SHAKE_DONE || (mux_is_service(port) && !dialect->services))
         return false;
     normalize(port);
-    if (dialect->forgets)
-        virtsock_stream_recv(client, scrap, sizeof scrap, &done, 0, NULL);
-    return true;
+    /* One that forgets what came with the request takes it, if anything is there. */
+    return !dialect->forgets || virtsock_stream_recv(client, scrap, sizeof scrap, &done, 0, NULL) != VIRTSOCK_E_INVALID;
 }

@@ -44,6 +44,13 @@
 #define VIRTSOCK_API
 #endif
 
+/* Of a call whose status must be looked at: what it gives, or how much it has moved, is worth nothing without. */
+#if defined __GNUC__ && !defined VIRTSOCK_MAY_DROP
+#define VIRTSOCK_MUST __attribute__((warn_unused_result))
+#else
+#define VIRTSOCK_MUST
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -51,6 +58,9 @@ extern "C" {
 /* --- Constants ---------------------------------------------------------------------------------------------------- */
 
 #define VIRTSOCK_VERSION "0.1.0"
+#define VIRTSOCK_VERSION_NUMBER 0x000100u       /* to compare with: major, minor and patch, a byte each */
+
+/* What is added after 1.0, a function or a value, has a macro beside it: VIRTSOCK_HAVE_STREAM_X is 1 where there is virtsock_stream_x. */
 
 typedef int virtsock_status;                    /* what the caller can do about it: */
 enum {
@@ -199,23 +209,23 @@ typedef struct virtsock_slice {                 /* a piece of what virtsock_stre
 /* --- Addresses: no I/O, no lookup ---------------------------------------------------------------------------------- */
 
 /* From text: the grammar is in docs/address.md. INVALID with a message that says what to write instead; NO_RESOURCES. */
-VIRTSOCK_API virtsock_status virtsock_address_parse(virtsock_address **out, const char *text, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_address_parse(virtsock_address **out, const char *text, virtsock_error *err);
 
 /* From parts: vsock://CID:PORT, any values. */
-VIRTSOCK_API virtsock_status virtsock_address_vsock(virtsock_address **out, uint32_t cid, uint32_t port, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_address_vsock(virtsock_address **out, uint32_t cid, uint32_t port, virtsock_error *err);
 
 /* vm: a GUID, a well-known word, a name, or "" for the wildcard; service: a GUID or a port number. INVALID, NO_RESOURCES. */
-VIRTSOCK_API virtsock_status virtsock_address_hyperv(virtsock_address **out, const char *vm, const char *service, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_address_hyperv(virtsock_address **out, const char *vm, const char *service, virtsock_error *err);
 
 /* UNIX (port is not used), MUX or HYPERKIT (default CID) with a path as the system has it, nothing encoded. INVALID. */
-VIRTSOCK_API virtsock_status virtsock_address_path(virtsock_address **out, virtsock_scheme scheme, const char *path, uint32_t port,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_address_path(virtsock_address **out, virtsock_scheme scheme, const char *path, uint32_t port,
                                                    virtsock_error *err);
 
 /* As from, with another part: a number (text is NULL), or a text (the number does not matter), as virtsock_address_number and
  * virtsock_address_text have them; SERVICE may be a port in digits. from NULL: an address that has that part alone, so a host makes tcp://,
  * FD fd://, a path unix://, CID or port vsock://, VM or service hvsock://. What is left open is any, or nothing. INVALID, also for a part that
  * the scheme does not have; NO_RESOURCES. */
-VIRTSOCK_API virtsock_status virtsock_address_with(virtsock_address **out, const virtsock_address *from, virtsock_part part, uint32_t number,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_address_with(virtsock_address **out, const virtsock_address *from, virtsock_part part, uint32_t number,
                                                    const char *text, virtsock_error *err);
 
 VIRTSOCK_API void virtsock_address_free(virtsock_address *address);
@@ -234,7 +244,7 @@ VIRTSOCK_API const char *virtsock_address_text(const virtsock_address *address, 
 /* A vsock port as a Hyper-V service id: PPPPPPPP-facb-11e6-bd58-64006a7986d3. Linux guests from 4.14 to 5.5 take ports to 0x7fffffff. */
 VIRTSOCK_API void virtsock_service_from_port(char out[37], uint32_t port);
 /* INVALID: no GUID; NOT_FOUND: a GUID that stands for no port. */
-VIRTSOCK_API virtsock_status virtsock_port_from_service(const char *service, uint32_t *port);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_port_from_service(const char *service, uint32_t *port);
 
 /* --- Options ------------------------------------------------------------------------------------------------------- */
 
@@ -242,19 +252,19 @@ VIRTSOCK_API virtsock_options *virtsock_options_new(void);      /* NULL: out of 
 VIRTSOCK_API void virtsock_options_free(virtsock_options *options);
 
 /* UNSUPPORTED: an option that this version does not know; INVALID: out of range. */
-VIRTSOCK_API virtsock_status virtsock_options_set(virtsock_options *options, virtsock_option option, int64_t value, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_options_set(virtsock_options *options, virtsock_option option, int64_t value, virtsock_error *err);
 
 /* Whom a listener accepts; one rule that fits is enough, no rule at all admits everybody. `host`, `local`, `parent`, a CID, `CID-CID`, a
  * VM's GUID, `uid=N`, `self` (this user); with `:privileged` a source port below 1024. INVALID; NO_RESOURCES after 16.
  * A CID is an address and no identity: see SECURITY.md. */
-VIRTSOCK_API virtsock_status virtsock_options_allow(virtsock_options *options, const char *rule, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_options_allow(virtsock_options *options, const char *rule, virtsock_error *err);
 
 /* --- Connecting ---------------------------------------------------------------------------------------------------- */
 
 /* Looks a VM's name up, and gives an address without one; other addresses are copied. May block: on Windows PowerShell's Get-VM is asked, and
  * for `wsl` wsl.exe, which may start it, for CONNECT_TIMEOUT at most, 10 s unless set (TIMEOUT). NOT_FOUND: names are compared exactly, capitals
  * and all; AMBIGUOUS: the message has the ids; DENIED; PROTOCOL: no answer to be read. UNSUPPORTED: no Hyper-V, or another system. */
-VIRTSOCK_API virtsock_status virtsock_resolve(virtsock_address **out, const virtsock_address *address, const virtsock_options *options,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_resolve(virtsock_address **out, const virtsock_address *address, const virtsock_options *options,
                                               virtsock_error *err);
 
 /* Blocks until connected, or a final failure; CONNECT_TIMEOUT and WAIT say how long. No other thread can end it before: what is to be
@@ -262,16 +272,16 @@ VIRTSOCK_API virtsock_status virtsock_resolve(virtsock_address **out, const virt
  * know: on AF_VSOCK, UNIX and TCP the peer's system did, perhaps not yet the program; a multiplexer says OK for its guest's system;
  * HyperKit says nothing, and a refusal is EOF or RESET at the first receive. After WAIT the error is TIMEOUT with the last attempt's
  * cause, code and number. fd:// adopts the descriptor, on OK only. */
-VIRTSOCK_API virtsock_status virtsock_connect(virtsock_stream **out, const virtsock_address *address, const virtsock_options *options,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_connect(virtsock_stream **out, const virtsock_address *address, const virtsock_options *options,
                                               virtsock_error *err);
 
 /* Never blocks: a stream that is not connected yet. INVALID for an address with a name: resolve it first. */
-VIRTSOCK_API virtsock_status virtsock_connect_start(virtsock_stream **out, const virtsock_address *address,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_connect_start(virtsock_stream **out, const virtsock_address *address,
                                                     const virtsock_options *options, virtsock_error *err);
 
 /* Drives connection, handshake and the next attempt. OK: connected; AGAIN (also when timeout_ms has passed) or INTERRUPTED: it goes on;
  * else final, and free is what is left to do. IN_USE: another thread is driving. */
-VIRTSOCK_API virtsock_status virtsock_stream_connect(virtsock_stream *stream, int timeout_ms, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_connect(virtsock_stream *stream, int timeout_ms, virtsock_error *err);
 
 /* After AGAIN: call virtsock_stream_connect again when fd has one of `events`, or timeout_ms have passed (-1: no limit); fd -1 is time
  * alone. The descriptor may be another after every step, under the same number too: remove a watch before the step, ask again after.
@@ -289,20 +299,20 @@ VIRTSOCK_API void virtsock_stream_wants(const virtsock_stream *stream, virtsock_
  * INTERRUPTED, MESSAGE_TOO_LONG, NO_RESOURCES, PROTOCOL (framed), SYSTEM; INVALID: not connected. On a seqpacket stream one call is one
  * message: a longer one than cap is MESSAGE_TOO_LONG, its rest is dropped. An AF_VSOCK message whose send ended in AGAIN, TIMEOUT or INTERRUPTED
  * may be queued in part (Linux 6.1): after such an end all further sends are RESET. */
-VIRTSOCK_API virtsock_status virtsock_stream_send(virtsock_stream *stream, const void *data, size_t size, size_t *done, int timeout_ms,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_send(virtsock_stream *stream, const void *data, size_t size, size_t *done, int timeout_ms,
                                                   virtsock_error *err);
-VIRTSOCK_API virtsock_status virtsock_stream_recv(virtsock_stream *stream, void *buf, size_t cap, size_t *done, int timeout_ms,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_recv(virtsock_stream *stream, void *buf, size_t cap, size_t *done, int timeout_ms,
                                                   virtsock_error *err);
 
 /* All of it. On failure *done says how much went; EOF: the peer ended before size bytes. INVALID on a seqpacket stream. */
-VIRTSOCK_API virtsock_status virtsock_stream_send_all(virtsock_stream *stream, const void *data, size_t size, size_t *done,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_send_all(virtsock_stream *stream, const void *data, size_t size, size_t *done,
                                                       int timeout_ms, virtsock_error *err);
-VIRTSOCK_API virtsock_status virtsock_stream_recv_exact(virtsock_stream *stream, void *buf, size_t size, size_t *done, int timeout_ms,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_recv_exact(virtsock_stream *stream, void *buf, size_t size, size_t *done, int timeout_ms,
                                                         virtsock_error *err);
 
 /* As send, from several pieces; at most the first 256 of a stream, MESSAGE_TOO_LONG for more on seqpacket. NULL is INVALID, but for no
  * pieces at all. */
-VIRTSOCK_API virtsock_status virtsock_stream_sendv(virtsock_stream *stream, const virtsock_slice *slices, size_t count, size_t *done,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_sendv(virtsock_stream *stream, const virtsock_slice *slices, size_t count, size_t *done,
                                                    int timeout_ms, virtsock_error *err);
 
 /* Ends one direction or both: VIRTSOCK_SHUT_. After SEND the peer reads what is under way and then EOF. Doing it again is OK. Does not
@@ -329,16 +339,16 @@ VIRTSOCK_API virtsock_fd virtsock_stream_fd(const virtsock_stream *stream);
 
 /* Gives the descriptor up to the caller, as it is; the stream is then closed. IN_USE: a call is inside. CANCELLED: closed before.
  * UNSUPPORTED: framed. */
-VIRTSOCK_API virtsock_status virtsock_stream_detach(virtsock_stream *stream, virtsock_fd *fd, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_detach(virtsock_stream *stream, virtsock_fd *fd, virtsock_error *err);
 
 /* Adopts a connected stream or seqpacket socket, on OK only; its flags are left alone, close-on-exec among them. INVALID: no such
  * socket. UNSUPPORTED: datagrams. */
-VIRTSOCK_API virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, const virtsock_options *options,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, const virtsock_options *options,
                                                      virtsock_error *err);
 
 /* Addresses of both ends, for the caller to free. NOT_FOUND: the end has none (an unnamed UNIX socket, a guest behind a multiplexer). */
-VIRTSOCK_API virtsock_status virtsock_stream_peer(const virtsock_stream *stream, virtsock_address **out, virtsock_error *err);
-VIRTSOCK_API virtsock_status virtsock_stream_local(const virtsock_stream *stream, virtsock_address **out, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_peer(const virtsock_stream *stream, virtsock_address **out, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_local(const virtsock_stream *stream, virtsock_address **out, virtsock_error *err);
 
 /* One VIRTSOCK_ITEM_. NOT_FOUND: this stream has none; UNSUPPORTED: this version does not know it. */
 VIRTSOCK_API virtsock_status virtsock_stream_get(const virtsock_stream *stream, virtsock_item item, int64_t *value, virtsock_error *err);
@@ -349,23 +359,23 @@ VIRTSOCK_API virtsock_status virtsock_stream_get(const virtsock_stream *stream, 
  * (SOCKET_MODE); a stale one at the path is replaced, anything else is IN_USE; the directory must be readable, for its lock. UNSUPPORTED:
  * a rule that the transport cannot check. fd:// adopts a listening socket. Does not block but for the directory's lock, one second at
  * most. */
-VIRTSOCK_API virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address *address, const virtsock_options *options,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address *address, const virtsock_options *options,
                                              virtsock_error *err);
 
 /* The next client that a rule admits. Refused ones and such as have left are passed over (with timeout 0 at most 64 a call, then AGAIN);
  * never DENIED. NO_RESOURCES (out of descriptors): the client stays queued, pause before the next call. Streams take the
  * LINGER, MESSAGE_MAX and INTERRUPTIBLE options of the listener. */
-VIRTSOCK_API virtsock_status virtsock_accept(virtsock_stream **out, virtsock_listener *listener, int timeout_ms, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_accept(virtsock_stream **out, virtsock_listener *listener, int timeout_ms, virtsock_error *err);
 
 /* Where it listens, with the port that the system chose; for the caller to free. */
-VIRTSOCK_API virtsock_status virtsock_listener_address(const virtsock_listener *listener, virtsock_address **out, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_listener_address(const virtsock_listener *listener, virtsock_address **out, virtsock_error *err);
 
 /* The descriptor, non-blocking and close-on-exec (an adopted one only if it was): for a poll loop, then accept with timeout 0. On
  * Windows a SOCKET that a poll may not be asked about: accept in a thread. -1: closed. */
 VIRTSOCK_API virtsock_fd virtsock_listener_fd(const virtsock_listener *listener);
 
 /* Adopts a listening socket (socket activation), on OK only. It becomes non-blocking, for every process that has it. */
-VIRTSOCK_API virtsock_status virtsock_listener_from_fd(virtsock_listener **out, virtsock_fd fd, const virtsock_options *options,
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_listener_from_fd(virtsock_listener **out, virtsock_fd fd, const virtsock_options *options,
                                                        virtsock_error *err);
 
 /* Every accept inside returns CANCELLED within 50 ms. A UNIX socket is removed by the handle and process that made it, if it is still the
@@ -376,11 +386,11 @@ VIRTSOCK_API void virtsock_listener_free(virtsock_listener *listener);
 /* --- System --------------------------------------------------------------------------------------------------------- */
 
 /* OK, or why not. Opens a socket of that family to find out, and connects to nothing. */
-VIRTSOCK_API virtsock_status virtsock_supported(virtsock_scheme scheme, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_supported(virtsock_scheme scheme, virtsock_error *err);
 
 /* This machine's CID, read from /dev/vsock and never cached: it changes when a snapshot is restored. UNSUPPORTED, DENIED; NOT_FOUND on
  * a Hyper-V guest, which has none. */
-VIRTSOCK_API virtsock_status virtsock_local_cid(uint32_t *cid, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_local_cid(uint32_t *cid, virtsock_error *err);
 
 VIRTSOCK_API const char *virtsock_version(void);                        /* of the library that runs */
 VIRTSOCK_API const char *virtsock_status_name(virtsock_status status);  /* "ok", "refused", "in use", ... */
@@ -390,7 +400,7 @@ VIRTSOCK_API const char *virtsock_advice(const virtsock_error *err);
 
 /* Registers a Hyper-V service (a GUID or a port) with a Windows host, for guests to reach it. Done before is OK, and needs no permission; the
  * name that is there stays, so that nobody's is taken away. DENIED: needs an administrator. UNSUPPORTED: other systems need no registration. */
-VIRTSOCK_API virtsock_status virtsock_service_register(const char *service, const char *name, virtsock_error *err);
+VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_service_register(const char *service, const char *name, virtsock_error *err);
 VIRTSOCK_API virtsock_status virtsock_service_unregister(const char *service, virtsock_error *err);
 
 #ifdef __cplusplus

@@ -7,7 +7,7 @@ import pytest
 
 from .tree import HEADER, run
 
-STRICT = ("-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{HEADER.parent}")
+STRICT = ("-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-c", "-o", "/dev/null", f"-I{HEADER.parent}")
 C = ("gcc", "clang", "musl-gcc", "x86_64-w64-mingw32-gcc")
 CXX = ("g++", "clang++", "x86_64-w64-mingw32-g++")
 
@@ -47,6 +47,17 @@ def test_cxx(compiler, standard, tmp_path):
 @pytest.mark.parametrize("compiler", C)
 def test_records_have_their_sizes(compiler, tmp_path):
     compiled(compiler, "c11", SIZES, tmp_path)
+
+
+def test_a_dropped_status_is_warned_of(tmp_path):
+    """Where dropping it leaves nothing; not of a close."""
+    dropped = '#include "virtsock.h"\nvoid f(virtsock_stream *s, virtsock_address *a) { %s; }\n'
+    connects, closes = "virtsock_connect(&s, a, 0, 0)", "virtsock_address_free(a); virtsock_stream_close(s, 0, 0)"
+    for compiler in ("gcc", "clang"):
+        compiled(compiler, "c11", dropped % closes, tmp_path, "-Wunused-result")
+        compiled(compiler, "c11", dropped % connects, tmp_path, "-DVIRTSOCK_MAY_DROP")
+        with pytest.raises(AssertionError, match="unused-result"):
+            compiled(compiler, "c11", dropped % connects, tmp_path)
 
 
 def test_a_record_has_its_size_with_small_enumerations(tmp_path):

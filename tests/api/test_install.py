@@ -69,28 +69,28 @@ def test_what_is_installed(prefix):
     files = {str(file.relative_to(prefix)) for file in prefix.rglob("*") if not file.is_dir()}
     cmake = {file for file in files if file.startswith("lib/cmake/virtsock/")}
     assert {Path(file).name for file in cmake} >= {"virtsock-config.cmake", "virtsock-config-version.cmake", "virtsock.cmake"}
-    libraries = {f"lib/libvirtsock.{end}" for end in ("a", "so", "so.0", f"so.{VERSION}")}
+    libraries = {f"lib/libvirtsock.{end}" for end in ("a", "so", "so.1", f"so.{VERSION}")}
     printed = {f"share/{file}" for file in ("man/man1/virtsock.1", "bash-completion/completions/virtsock", "zsh/site-functions/_virtsock",
                                             "fish/vendor_completions.d/virtsock.fish")}
     assert files - cmake == libraries | printed | {"bin/virtsock", "include/virtsock.h", "lib/pkgconfig/virtsock.pc"}
     assert (prefix / "share/man/man1/virtsock.1").read_text() == run(prefix / "bin/virtsock", "manual")
     assert "(SONAME)" in run("readelf", "-dW", prefix / "lib/libvirtsock.so")
-    assert "[libvirtsock.so.0]" in run("readelf", "-dW", prefix / "lib/libvirtsock.so")
+    assert "[libvirtsock.so.1]" in run("readelf", "-dW", prefix / "lib/libvirtsock.so")
     assert run(prefix / "bin/virtsock", "--version").split()[-1] == VERSION
 
 
 def test_find_package(prefix, consumer):
     run("cmake", "-S", consumer, "-B", consumer / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
     run("cmake", "--build", consumer / "build")
-    for kind, libraries in ("virtsock", ["libvirtsock.so.0"]), ("static", []):
+    for kind, libraries in ("virtsock", ["libvirtsock.so.1"]), ("static", []):
         program = consumer / "build" / f"with_{kind}"
         assert needed(program) == libraries
         assert run(program) == SAYS
 
 
 def test_find_package_refuses_another_version(prefix, consumer):
-    """Before 1.0 a minor version may differ in everything."""
-    (consumer / "CMakeLists.txt").write_text(PROJECT.replace("virtsock 0.1", "virtsock 0.0"))
+    """The first number is the soname's, but for 0, which 1.0 ends."""
+    (consumer / "CMakeLists.txt").write_text(PROJECT.replace("virtsock 0.1", "virtsock 2.0"))
     command = ["cmake", "-S", consumer, "-B", consumer / "build", f"-DCMAKE_PREFIX_PATH={prefix}"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0
@@ -106,7 +106,7 @@ def test_pkg_config(prefix, consumer):
     assert len(examples) >= 3
     for source in consumer / "consumer.c", *examples:
         run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", source, *flags, "-o", consumer / source.stem)
-        assert needed(consumer / source.stem) == ["libvirtsock.so.0"]
+        assert needed(consumer / source.stem) == ["libvirtsock.so.1"]
     assert run(consumer / "consumer", env={**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")}) == SAYS
 
 

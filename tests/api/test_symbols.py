@@ -45,7 +45,6 @@ ADDED = {
 # Declared without a contract of its own.
 SAID_ELSEWHERE = {
     "virtsock_address_free": "the head of the header: Status, and Ownership",
-    "VIRTSOCK_VERSION": "its name and virtsock_version",
 }
 
 LUAS = {"5.1": "lua5.1", "5.2": "lua5.2", "5.3": "lua5.3", "5.4": "lua5.4", "jit": "luajit"}
@@ -107,6 +106,22 @@ def test_symbols_are_what_the_header_declares():
 
 def test_the_library_exports_them_in_their_node():
     assert exported(DEV / "libvirtsock.so") == sorted(named())
+
+
+def unsaid(nodes, header):
+    """Of what came after the first node: what has no VIRTSOCK_HAVE_ in the header, and what has one and is not there."""
+    new = {short(name).upper() for name, node in nodes if node != nodes[0][1]}
+    said = set(re.findall(r"^#define VIRTSOCK_HAVE_(\w+) 1$", header, re.MULTILINE))
+    there = {short(name).upper() for name in [*dict(nodes), *constants()]}
+    return (new - said) | (said - there)
+
+
+def test_what_came_later_can_be_asked_for():
+    nodes = named()
+    assert nodes[0][1] == "VIRTSOCK_1" and unsaid(nodes, HEADER.read_text()) == set()
+    nodes.append(("virtsock_zz_new", "VIRTSOCK_1_1"))
+    assert unsaid(nodes, "") == {"ZZ_NEW"} and unsaid(nodes, "#define VIRTSOCK_HAVE_ZZ_NEW 1") == set()
+    assert unsaid(nodes, "#define VIRTSOCK_HAVE_ZZ_NEW 1\n#define VIRTSOCK_HAVE_ZZ_OLD 1") == {"ZZ_OLD"}
 
 
 def test_the_archive_keeps_to_its_prefixes():

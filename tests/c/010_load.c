@@ -6,7 +6,14 @@
 
 TEST(version_is_the_header_s)
 {
+    char text[20];
+
     CHECK_TEXT(virtsock_version(), VIRTSOCK_VERSION);
+    snprintf(text, sizeof text, "%u.%u.%u", VIRTSOCK_VERSION_NUMBER >> 16, VIRTSOCK_VERSION_NUMBER >> 8 & 255, VIRTSOCK_VERSION_NUMBER & 255);
+    CHECK_TEXT(text, VIRTSOCK_VERSION);
+#if VIRTSOCK_VERSION_NUMBER < 0x000100
+#error "the preprocessor compares it"
+#endif
 }
 
 TEST(statuses_have_names)

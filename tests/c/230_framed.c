@@ -115,8 +115,7 @@ static void expect_hex(virtsock_stream *s, const char *hex)
     get(s, got, n);
     CHECK(memcmp(got, want, n) == 0);
     settle();
-    virtsock_stream_recv(s, got, 1, &more, 0, &e);
-    CHECK(more == 0);
+    CHECK(virtsock_stream_recv(s, got, 1, &more, 0, &e) != VIRTSOCK_OK && more == 0);
 }
 
 static virtsock_status status_of(const char *name)
@@ -292,7 +291,7 @@ static void check_order(const int ours[2], int our_count, const int theirs[3], i
         } else {
             put_hex(s[1], hex_of[theirs[t]], number % 3 == 0);
             heard[theirs[t++]] = true;
-            virtsock_stream_recv(s[0], &b, 1, &n, 0, &e);       /* so that it is heard before what we say next */
+            CHECK(virtsock_stream_recv(s[0], &b, 1, &n, 0, &e) != VIRTSOCK_OK);        /* so that it is heard before what we say next */
             strcat(want, theirs[t - 1] == CLOSE ? hex_of[CLOSE] : "");
         }
     deaf = heard[CLOSE] || heard[SHUT_SEND] || said[SHUT_RECV];
@@ -630,7 +629,8 @@ static void fill_with_frames(virtsock_stream *s, virtsock_stream *peer)
     while (left > 0) {
         get(peer, data, 1000);
         settle();                       /* until it is told of the room */
-        virtsock_stream_send(s, data, left, &n, 0, &e);
+        status = virtsock_stream_send(s, data, left, &n, 0, &e);
+        CHECK(status == VIRTSOCK_OK || status == VIRTSOCK_E_AGAIN);
         left -= n;
     }
 }
@@ -662,8 +662,8 @@ static void *flood(void *v)
     static const unsigned char empty[4000];             /* a thousand frames of nothing */
     size_t                     n;
 
-    for (; flooding; flooded = true)
-        virtsock_stream_send(v, empty, sizeof empty, &n, 10, NULL);
+    while (flooding && virtsock_stream_send(v, empty, sizeof empty, &n, 10, NULL) != VIRTSOCK_E_INVALID)
+        flooded = true;
     return NULL;
 }
 

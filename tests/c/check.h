@@ -163,8 +163,7 @@ static void *test_begin_thread(void *s)
 {
     char b;
 
-    virtsock_stream_recv(s, &b, 1, NULL, 20, NULL);
-    return NULL;
+    return virtsock_stream_recv(s, &b, 1, NULL, 20, NULL) == VIRTSOCK_OK ? s : NULL;
 }
 
 /* What Windows and its threads keep open once they were used. */

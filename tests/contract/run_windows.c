@@ -51,8 +51,7 @@ static void *receive_a_moment(void *s)
 {
     char b;
 
-    virtsock_stream_recv(s, &b, 1, NULL, 20, NULL);
-    return NULL;
+    return virtsock_stream_recv(s, &b, 1, NULL, 20, NULL) == VIRTSOCK_OK ? s : NULL;
 }
 
 int run_warm_up(void)
@@ -107,11 +106,12 @@ static _Noreturn void be_peer(char *text)
 
     if (address == NULL || virtsock_address_parse(&a, address, NULL) != VIRTSOCK_OK || virtsock_connect(&s, a, NULL, NULL) != VIRTSOCK_OK)
         exit(EXIT_USAGE);
-    if (strcmp(what, "send") == 0)
-        for (int i = 0; i < 16; i++)            /* and no more: Wine 8 can keep a socket open whose send was under way when its process was killed */
-            virtsock_stream_send(s, data, sizeof data, &n, -1, NULL);
-    else
-        virtsock_stream_recv(s, b, sizeof b, &n, -1, NULL);
+    if (strcmp(what, "send") == 0) {            /* and no more: Wine 8 can keep a socket open whose send was under way when its process was killed */
+        for (int i = 0; i < 16 && virtsock_stream_send(s, data, sizeof data, &n, -1, NULL) == VIRTSOCK_OK; i++) {
+        }
+    } else if (virtsock_stream_recv(s, b, sizeof b, &n, -1, NULL) != VIRTSOCK_OK) {
+        n = 0;
+    }
     Sleep(INFINITE);
     exit(EXIT_PASSED);
 }

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.proves("macos", "freebsd")
 
 # Preset: format, what the library is called by those who need it, what it needs.
 LINKER_S_OWN = {"__mh_dylib_header", "___dso_handle"}     # zig's linker gives them to everybody
-MACOS = ("@rpath/libvirtsock.0.dylib", {"/usr/lib/libSystem.B.dylib"})
-FREEBSD = ("libvirtsock.so.0", {"libc.so.7", "libthr.so.3"})
+MACOS = ("@rpath/libvirtsock.1.dylib", {"/usr/lib/libSystem.B.dylib"})
+FREEBSD = ("libvirtsock.so.1", {"libc.so.7", "libthr.so.3"})
 KINDS = {
     "macos-aarch64": ("Mach-O arm64", *MACOS),
     "macos-x86_64": ("Mach-O 64-bit x86-64", *MACOS),

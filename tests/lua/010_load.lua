@@ -35,6 +35,8 @@ end)
 test("version", function()
   assert(virtsock.version:find("^%d+%.%d+%.%d+$"), virtsock.version)
   equal(virtsock.version, core.VERSION)
+  local number = core.VERSION_NUMBER
+  equal(("%d.%d.%d"):format(math.floor(number / 65536), math.floor(number / 256) % 256, number % 256), virtsock.version)
 end)
 
 test("constants", function()

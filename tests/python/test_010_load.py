@@ -23,6 +23,7 @@ def run(code: str) -> str:
 def test_version_is_the_header_s() -> None:
     header = (ROOT / "core/include/virtsock.h").read_text()
     assert virtsock.__version__ == virtsock.version() == re.search(r'VIRTSOCK_VERSION "(.+)"', header)[1]
+    assert ".".join(map(str, native.VERSION_NUMBER.to_bytes(3, "big"))) == virtsock.version()
 
 
 def test_import_takes_nothing_that_is_slow() -> None:

@@ -17,7 +17,7 @@ def wine(request):
     wine = Wine()
     if wine.wine is None:
         say("wine is not installed")
-    if not (BUILD / "mingw64" / "virtsock.dll").exists():
+    if not (BUILD / "mingw64" / "virtsock-1.dll").exists():
         say("mingw64 is not built")
     wine.start()
     yield wine

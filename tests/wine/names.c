@@ -113,8 +113,8 @@ int main(int argc, char **argv)
     else if (argc == 3 && strcmp(argv[1], "unlock") == 0)
         set_access(argv[2], KEY_ALL_ACCESS);
     else if (argc > 2) {
-        if (strcmp(argv[1], "-") != 0)
-            virtsock_options_set(options, VIRTSOCK_OPTION_CONNECT_TIMEOUT, atoi(argv[1]), NULL);
+        if (strcmp(argv[1], "-") != 0 && virtsock_options_set(options, VIRTSOCK_OPTION_CONNECT_TIMEOUT, atoi(argv[1]), NULL) != VIRTSOCK_OK)
+            return 1;
         for (int i = 2; i < argc; i++)
             resolve(argv[i], options);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The shim in place: in a test program, before main, in the import tables of virtsock.dll and of the program itself. Files stay as they are.
+ * The shim in place: in a test program, before main, in the import tables of virtsock-1.dll and of the program itself. Files stay as they are.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -56,11 +56,11 @@ int hvshim_patch(HMODULE module)
 
 __attribute__((constructor)) static void patch(void)
 {
-    int n = hvshim_patch(GetModuleHandleA("virtsock.dll"));
+    int n = hvshim_patch(GetModuleHandleA("virtsock-1.dll"));
 
     hvshim_patch(GetModuleHandleA(NULL));
     if (n >= SLOTS_MIN)
         return;
-    fprintf(stderr, "hvshim: %d functions of Winsock replaced in virtsock.dll, not %d\n", n, SLOTS_MIN);
+    fprintf(stderr, "hvshim: %d functions of Winsock replaced in virtsock-1.dll, not %d\n", n, SLOTS_MIN);
     exit(3);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Does with Hyper-V sockets, straight through Winsock, what nobody may: a line each, with the error that it got. At the end it says which
- * virtsock.dll is loaded in test programs.
+ * virtsock-1.dll is loaded in test programs.
  */
 #include <winsock2.h>
 #include <ws2tcpip.h>
@@ -160,7 +160,7 @@ int main(void)
     addresses();
     connections();
     waits();
-    GetModuleFileNameA(GetModuleHandleA("virtsock.dll"), path, sizeof path);
+    GetModuleFileNameA(GetModuleHandleA("virtsock-1.dll"), path, sizeof path);
     printf("%s %s\nEND\n", virtsock_version(), path);
     return 0;
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every row of the behaviour suite under Wine, over Hyper-V sockets and TCP, with virtsock.dll as it ships; and what the program says itself."""
+"""Every row of the behaviour suite under Wine, over Hyper-V sockets and TCP, with virtsock-1.dll as it ships; and what the program says itself."""
 
 import re
 

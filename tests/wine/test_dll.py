@@ -20,10 +20,10 @@ WINSOCK = {"WSAStartup", "WSASocketW", "WSAIoctl", "WSASend", "WSARecv", "WSAGet
 
 
 class Dll:
-    """What objdump tells of virtsock.dll of one build."""
+    """What objdump tells of virtsock-1.dll of one build."""
 
     def __init__(self, build):
-        self.path, self.tools = BUILD / build / "virtsock.dll", KINDS[build]
+        self.path, self.tools = BUILD / build / "virtsock-1.dll", KINDS[build]
         text = printed(f"{self.tools}-objdump", "-p", self.path)
         self.head, _, rest = text.partition("The Import Tables")
         imports, _, exports = rest.partition("The Export Tables")
@@ -35,7 +35,7 @@ class Dll:
 
 @pytest.fixture(params=KINDS)
 def dll(request):
-    if not (BUILD / request.param / "virtsock.dll").exists():
+    if not (BUILD / request.param / "virtsock-1.dll").exists():
         (pytest.fail if request.config.getoption("--demand-all") else pytest.skip)(f"{request.param} is not built")
     return Dll(request.param)
 
@@ -79,5 +79,5 @@ def test_its_flags(dll):
 def test_it_is_what_is_installed(dll, tmp_path):
     """test_shim.py says that the tests' programs have this file."""
     subprocess.run(["cmake", "--install", dll.path.parent, "--prefix", tmp_path], check=True, capture_output=True)
-    assert (tmp_path / "bin" / "virtsock.dll").read_bytes() == dll.path.read_bytes()
+    assert (tmp_path / "bin" / "virtsock-1.dll").read_bytes() == dll.path.read_bytes()
     assert sorted(file.name for file in (tmp_path / "lib").iterdir() if file.is_file()) == ["libvirtsock.a", "libvirtsock.dll.a"]

@@ -33,7 +33,7 @@ def examples(wine, tmp_path_factory):
     """Their folder, the library and the shim beside them."""
     folder = tmp_path_factory.mktemp("examples")
     compile_examples("x86_64-w64-mingw32", BUILD / "mingw64", folder)
-    place(BUILD / "mingw64" / "virtsock.dll", folder)
+    place(BUILD / "mingw64" / "virtsock-1.dll", folder)
     return folder
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Names and services with virtsock.dll as it ships: programs that stand in for powershell.exe and wsl.exe where the library looks for them, and
+"""Names and services with virtsock-1.dll as it ships: programs that stand in for powershell.exe and wsl.exe where the library looks for them, and
 Wine's own registry."""
 
 import json

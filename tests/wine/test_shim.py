@@ -33,4 +33,4 @@ def test_what_it_refuses(wine, board, tmp_path):
     judged = [int(line.rpartition(": ")[2]) for line in log.read_text().splitlines() if line.startswith("judge ")]
     asked = [row.partition(": ")[0] for row in rows]
     assert judged == [REFUSED[what] for what in asked if what in REFUSED and what not in NO_JUDGEMENT]
-    assert library.partition(" ")[2].lower() == windows(BUILD / "mingw64" / "virtsock.dll").lower()
+    assert library.partition(" ")[2].lower() == windows(BUILD / "mingw64" / "virtsock-1.dll").lower()

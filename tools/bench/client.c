@@ -301,7 +301,8 @@ static virtsock_status measure_connections(struct bench_run *run, virtsock_error
         return status;
     status = hang_up(first, err);
     virtsock_stream_free(first);
-    virtsock_options_set(peer_made_options(), VIRTSOCK_OPTION_WAIT, 0, NULL);
+    if (status == VIRTSOCK_OK)
+        status = virtsock_options_set(peer_made_options(), VIRTSOCK_OPTION_WAIT, 0, err);
     bench_progress_begin(at.point.test, at.point.message);
     if (status == VIRTSOCK_OK)
         connect_many(run, err);

@@ -11,7 +11,7 @@ local new, str, istype, sub = ffi.new, ffi.string, ffi.istype, string.sub
 -- --- The library and its header ------------------------------------------------------------------------------------------------------
 
 local function load_library()
-  local names, problem = { os.getenv "VIRTSOCK_LIBRARY" or "libvirtsock.so.0", "libvirtsock.0.dylib", "virtsock" }, nil
+  local names, problem = { os.getenv "VIRTSOCK_LIBRARY" or "libvirtsock.so.1", "libvirtsock.1.dylib", "virtsock-1" }, nil
   for _, name in ipairs(names) do
     local ok, library = pcall(ffi.load, name)
     if ok then return library end
@@ -20,7 +20,8 @@ local function load_library()
   error(("virtsock.ffi: %s (VIRTSOCK_LIBRARY may name the file)"):format(problem), 0)
 end
 
-local plain = header:gsub("/%*.-%*/", ""):gsub("\n#[^\n]*", ""):gsub('extern "C" {', ""):gsub("\n}%s*$", "\n"):gsub("VIRTSOCK_API ", "")
+local plain = header:gsub("/%*.-%*/", ""):gsub("\n#[^\n]*", ""):gsub('extern "C" {', ""):gsub("\n}%s*$", "\n")
+plain = plain:gsub("VIRTSOCK_API ", ""):gsub("VIRTSOCK_MUST ", "")
 ffi.cdef(plain)
 local C = load_library()
 

@@ -101,6 +101,7 @@ def supported(scheme: int, /) -> None: ...
 def version() -> str: ...
 
 VERSION: str
+VERSION_NUMBER: int
 OK: int
 E_AGAIN: int
 E_AMBIGUOUS: int
