@@ -49,6 +49,10 @@ def test_records_have_their_sizes(compiler, tmp_path):
     compiled(compiler, "c11", SIZES, tmp_path)
 
 
+def test_a_reader_has_two_windows_side_by_side():
+    assert not [line for line in HEADER.read_text().splitlines() if len(line) > 120]
+
+
 def test_a_dropped_status_is_warned_of(tmp_path):
     """Where dropping it leaves nothing; not of a close."""
     dropped = '#include "virtsock.h"\nvoid f(virtsock_stream *s, virtsock_address *a) { %s; }\n'
