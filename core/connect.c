@@ -62,11 +62,10 @@ void virtsock_stream_wants(const virtsock_stream *stream, virtsock_fd *fd, int *
     virtsock_fd      want_fd = -1;
     int              want_events = 0;
     int64_t          left = 0, next;
+    uint64_t         word;
 
-    if (s != NULL) {
-        const bool inside = (vs_enter(&s->handle) & (VS_OPEN | VS_CLOSING)) == 0;
-
-        if (inside && s->connecting != NULL && s->connecting->final.status == VIRTSOCK_OK) {
+    if (s != NULL && vs_enter(&s->handle, &word)) {
+        if ((word & (VS_OPEN | VS_CLOSING)) == 0 && s->connecting != NULL && s->connecting->final.status == VIRTSOCK_OK) {
             next = vs_connecting_next(s->connecting);
             left = next == VS_FOREVER ? -1 : next <= vs_now_ms() ? 0 : next - vs_now_ms();
             if (s->connecting->pause_until == 0 && s->connecting->begun && s->connecting->attempt.events != 0) {
@@ -165,7 +164,8 @@ virtsock_status virtsock_stream_connect(virtsock_stream *s, int timeout_ms, virt
         return vs_refuse(err, "connect", NULL, VIRTSOCK_E_INVALID, "no stream");
     if (timeout_ms < -1)
         return vs_refuse(err, "connect", s->about, VIRTSOCK_E_INVALID, VS_BAD_TIMEOUT);
-    word = vs_enter(&s->handle);
+    if (!vs_enter(&s->handle, &word))
+        return vs_refuse(err, "connect", NULL, VIRTSOCK_E_CANCELLED, "the stream is closed");
     if ((word & VS_CLOSING) != 0) {
         status = vs_refuse(err, "connect", s->about, VIRTSOCK_E_CANCELLED, "the stream is closed");
     } else if ((word & VS_OPEN) != 0) {

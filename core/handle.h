@@ -39,10 +39,17 @@ struct vs_handle {
 
 void vs_handle_init(struct vs_handle *h, bool interruptible);
 
-/* The word as it was before. Always paired with vs_leave. */
-static inline uint64_t vs_enter(struct vs_handle *h)
+/* True: inside, until vs_leave; *word is as it was before. False: closed, and the handle may be freed by now. The look
+ * before the count bounds a close: whoever calls again and again is waited for once, and gives way to those inside. */
+static inline bool vs_enter(struct vs_handle *h, uint64_t *word)
 {
-    return atomic_fetch_add_explicit(&h->word, 1, memory_order_acquire);
+    if (((*word = atomic_load_explicit(&h->word, memory_order_relaxed)) & VS_CLOSING) == 0) {
+        *word = atomic_fetch_add_explicit(&h->word, 1, memory_order_acquire);
+        return true;
+    }
+    if ((*word & VS_CLOSED) == 0)
+        vs_nap_us(0);
+    return false;
 }
 
 static inline void vs_leave(struct vs_handle *h)

@@ -247,6 +247,7 @@ virtsock_status virtsock_accept(virtsock_stream **out, virtsock_listener *l, int
 {
     virtsock_status status;
     struct vs_cause why;
+    uint64_t        word;
 
     if (out != NULL)
         *out = NULL;
@@ -254,7 +255,9 @@ virtsock_status virtsock_accept(virtsock_stream **out, virtsock_listener *l, int
         return vs_refuse(err, "accept", NULL, VIRTSOCK_E_INVALID, "no listener, or no place for the stream");
     if (timeout_ms < -1)
         return vs_refuse(err, "accept", l->address, VIRTSOCK_E_INVALID, VS_BAD_TIMEOUT);
-    if (vs_is_open(vs_enter(&l->handle)))
+    if (!vs_enter(&l->handle, &word))
+        return vs_refuse(err, "accept", NULL, VIRTSOCK_E_CANCELLED, "the listener is closed");
+    if (vs_is_open(word))
         status = accept_until(l, out, timeout_ms, &why);
     else
         status = vs_because(&why, VIRTSOCK_E_CANCELLED, "the listener is closed");
@@ -272,13 +275,16 @@ virtsock_status virtsock_listener_address(const virtsock_listener *listener, vir
     struct vs_cause    why;
     struct vs_end      end;
     virtsock_status    status;
+    uint64_t           word;
     int                code;
 
     if (out != NULL)
         *out = NULL;
     if (l == NULL || out == NULL)
         return vs_refuse(err, "address", NULL, VIRTSOCK_E_INVALID, "no listener, or no place for the address");
-    if (!vs_is_open(vs_enter(&l->handle)))
+    if (!vs_enter(&l->handle, &word))
+        return vs_refuse(err, "address", NULL, VIRTSOCK_E_CANCELLED, "the listener is closed");
+    if (!vs_is_open(word))
         status = vs_because(&why, VIRTSOCK_E_CANCELLED, "the listener is closed");
     else if (l->transport->address_of == NULL)          /* the port is in the path: as it was asked for */
         status = vs_because(&why, vs_address_copy(out, l->address), NULL);

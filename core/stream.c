@@ -322,9 +322,13 @@ static virtsock_status transfer_and_leave(virtsock_stream *s, uint64_t word, str
     return status;
 }
 
-static virtsock_status no_stream(enum direction direction, virtsock_error *err)
+/* Not inside: there is no stream, or it is closed and not to be looked at. */
+static virtsock_status turned_away(enum direction direction, bool closed, size_t *done, virtsock_error *err)
 {
-    return vs_refuse(err, names[direction], NULL, VIRTSOCK_E_INVALID, "no stream");
+    if (done != NULL)
+        *done = 0;
+    return closed ? vs_refuse(err, names[direction], NULL, VIRTSOCK_E_CANCELLED, "the stream is closed")
+                  : vs_refuse(err, names[direction], NULL, VIRTSOCK_E_INVALID, "no stream");
 }
 
 /* True: bytes of a stream, as many as one system call takes, in a handle that is open: worth a try before anything else is looked at. */
@@ -339,9 +343,8 @@ virtsock_status virtsock_stream_send(virtsock_stream *s, const void *data, size_
     int64_t  n = NOT_TRIED;
     uint64_t word;
 
-    if (s == NULL)
-        return no_stream(SEND, err);
-    word = vs_enter(&s->handle);
+    if (s == NULL || !vs_enter(&s->handle, &word))
+        return turned_away(SEND, s != NULL, done, err);
     if (is_simple(s, word, data, size, timeout_ms)) {
         n = vs_send(vs_handle_fd(&s->handle), data, size, may_block(word, timeout_ms));
         if (n == (int64_t)size && done != NULL) {
@@ -358,9 +361,8 @@ virtsock_status virtsock_stream_recv(virtsock_stream *s, void *buf, size_t cap, 
     int64_t  n = NOT_TRIED;
     uint64_t word;
 
-    if (s == NULL)
-        return no_stream(RECV, err);
-    word = vs_enter(&s->handle);
+    if (s == NULL || !vs_enter(&s->handle, &word))
+        return turned_away(RECV, s != NULL, done, err);
     if (is_simple(s, word, buf, cap, timeout_ms)) {
         n = vs_recv(vs_handle_fd(&s->handle), buf, cap, may_block(word, timeout_ms));
         if (n > 0 && done != NULL) {
@@ -376,6 +378,7 @@ virtsock_status virtsock_stream_sendv(virtsock_stream *s, const virtsock_slice *
                                       virtsock_error *err)
 {
     struct transfer t = { SENDV, NULL, slices, 0, count, timeout_ms, -1 };
+    uint64_t        word;
 
     for (size_t i = 0; i < count; i++) {
         if (slices == NULL || slices[i].size > SIZE_MAX - t.size || (slices[i].data == NULL && slices[i].size != 0)) {
@@ -385,16 +388,16 @@ virtsock_status virtsock_stream_sendv(virtsock_stream *s, const virtsock_slice *
         }
         t.size += slices[i].size;
     }
-    if (s == NULL)
-        return no_stream(SENDV, err);
-    return transfer_and_leave(s, vs_enter(&s->handle), &t, NOT_TRIED, done, err);
+    if (s == NULL || !vs_enter(&s->handle, &word))
+        return turned_away(SENDV, s != NULL, done, err);
+    return transfer_and_leave(s, word, &t, NOT_TRIED, done, err);
 }
 
 /* All of size bytes, within the total time; inside from the first to the last. */
-static virtsock_status all_inside(virtsock_stream *s, struct transfer *t, size_t size, size_t *at, struct vs_cause *why)
+static virtsock_status all_inside(virtsock_stream *s, uint64_t word, struct transfer *t, size_t size, size_t *at,
+                                  struct vs_cause *why)
 {
     char           *data = t->data;
-    uint64_t        word = vs_enter(&s->handle);
     virtsock_status status = VIRTSOCK_OK;
     size_t          n;
 
@@ -418,10 +421,11 @@ static virtsock_status transfer_all(virtsock_stream *s, enum direction direction
     virtsock_status status;
     struct vs_cause why;
     size_t          at = 0;
+    uint64_t        word;
 
-    if (s == NULL)
-        return no_stream(direction, err);
-    if ((status = all_inside(s, &t, size, &at, &why)) != VIRTSOCK_OK)
+    if (s == NULL || !vs_enter(&s->handle, &word))
+        return turned_away(direction, s != NULL, done, err);
+    if ((status = all_inside(s, word, &t, size, &at, &why)) != VIRTSOCK_OK)
         failed(s, names[direction], &why, err);
     vs_leave(&s->handle);
     if (done != NULL)

@@ -15,7 +15,13 @@ static virtsock_status no_stream(const char *op, virtsock_error *err)
 /* True: the caller is inside, and leaves. False: *status, and the caller is not inside. */
 static bool enter(virtsock_stream *s, const char *op, virtsock_status *status, virtsock_error *err)
 {
-    if (vs_is_open(vs_enter(&s->handle)))
+    uint64_t word;
+
+    if (!vs_enter(&s->handle, &word)) {
+        *status = vs_refuse(err, op, NULL, VIRTSOCK_E_CANCELLED, "the stream is closed");
+        return false;
+    }
+    if (vs_is_open(word))
         return true;
     *status = vs_is_closing(&s->handle) ? vs_refuse(err, op, s->about, VIRTSOCK_E_CANCELLED, "the stream is closed")
                                         : vs_refuse(err, op, s->about, VIRTSOCK_E_INVALID, "the stream is not connected yet");

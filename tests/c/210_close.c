@@ -12,6 +12,79 @@ static int rounds(void)
     return n ? atoi(n) : 1000;
 }
 
+static _Atomic bool crowding;
+
+static void *call_again_and_again(void *v)
+{
+    virtsock_error e;
+    size_t         n;
+    char           b[16];
+
+    while (crowding && virtsock_stream_recv(v, b, sizeof b, &n, 0, &e) <= VIRTSOCK_OK)      /* whatever it says */
+        continue;
+    return NULL;
+}
+
+static void *accept_again_and_again(void *v)
+{
+    virtsock_stream *s;
+    virtsock_error   e;
+
+    while (crowding && virtsock_accept(&s, v, 0, &e) <= VIRTSOCK_OK)
+        continue;
+    return NULL;
+}
+
+static void *close_one(void *v)
+{
+    virtsock_stream_close(v, 0, NULL);
+    return NULL;
+}
+
+static void *close_listener(void *v)
+{
+    virtsock_listener_close(v, NULL);
+    return NULL;
+}
+
+/* Among threads that look at no status, and so never stop. */
+static void close_in_a_crowd(void *(*call)(void *), void *(*end)(void *), void *handle)
+{
+    const int        crowd = test_slowness() > 1 ? 4 : 32;      /* an emulated processor is kept by each for long */
+    struct test_call closing;
+    pthread_t        t[32];
+
+    crowding = true;
+    for (int i = 0; i < crowd; i++)
+        CHECK(pthread_create(&t[i], NULL, call, handle) == 0);
+    test_nap_ms(20);
+    test_call_begin(&closing, end, handle);
+    test_call_end(&closing);
+    CHECK_WATCH(closing.watch, 0, 50 + test_late_ms());
+    crowding = false;
+    for (int i = 0; i < crowd; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+}
+
+TEST(a_close_returns_among_callers_that_never_stop)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s[2];
+    virtsock_error     e;
+
+    for (int i = 0; i < 5; i++) {
+        test_pair(s, NULL);
+        close_in_a_crowd(call_again_and_again, close_one, s[0]);
+        virtsock_stream_free(s[0]);
+        virtsock_stream_free(s[1]);
+        CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+        close_in_a_crowd(accept_again_and_again, close_listener, l);
+        virtsock_listener_free(l);
+    }
+    virtsock_address_free(a);
+}
+
 enum what { RECV, RECV_TIMED, RECV_EXACT, SEND, SEND_TIMED, ACCEPT, ACCEPT_TIMED, CONNECT, CONNECT_PAUSED };
 
 struct call {

@@ -125,13 +125,14 @@ TEST(no_count_wraps)
     struct vs_handle *h;
     virtsock_error    e = { 0 };
     virtsock_fd       fd;
+    uint64_t          word;
     size_t            n;
     char              b;
 
     test_pair(s, NULL);
     h = &s[0]->handle;
     for (int i = 0; i < 65536; i++)
-        CHECK(vs_is_open(vs_enter(h)));
+        CHECK(vs_enter(h, &word) && vs_is_open(word));
     CHECK_STATUS(virtsock_stream_detach(s[0], &fd, &e), VIRTSOCK_E_IN_USE, e);
     CHECK_OK(virtsock_stream_send(s[1], "x", 1, &n, 1000, &e), e);
     CHECK_OK(virtsock_stream_recv(s[0], &b, 1, &n, 1000, &e), e);
