@@ -138,6 +138,20 @@ void vs_tell(virtsock_error *err, const char *op, const char *about, const struc
     compose(err->message, sizeof err->message, op, about, cause);
 }
 
+virtsock_status vs_note(virtsock_error *err, const char *op, virtsock_status status)
+{
+    const char *const cause = statuses[-status].cause;
+    const size_t      n = strlen(op);
+
+    err->status = status;
+    err->os_code = err->scheme = err->attempts = 0;
+    memcpy(err->op, op, n + 1);
+    memcpy(err->message, op, n);
+    memcpy(err->message + n, ": ", 2);
+    memcpy(err->message + n + 2, cause, strlen(cause) + 1);
+    return status;
+}
+
 virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status, const char *format, ...)
 {
     char            text[sizeof err->message];

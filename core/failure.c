@@ -10,10 +10,8 @@ virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_addr
 
     if (err == NULL)
         return why->status;
-    if (why->status == VIRTSOCK_E_AGAIN || why->status == VIRTSOCK_E_EOF) {
-        err->status = why->status;
-        return why->status;
-    }
+    if (why->status == VIRTSOCK_E_AGAIN || why->status == VIRTSOCK_E_EOF)
+        return vs_note(err, op, why->status);
     if (address != NULL)
         virtsock_address_format(address, about, sizeof about);
     vs_tell(err, op, address != NULL ? about : NULL, why);

@@ -130,13 +130,15 @@ virtsock_status vs_because(struct vs_cause *why, virtsock_status status, const c
 
 /* Fills err: "op about: cause". about may be NULL. */
 void vs_tell(virtsock_error *err, const char *op, const char *about, const struct vs_cause *why);
-/* The same where err may be NULL, with a printf format for the cause. Returns the status. */
+/* What is no failure, and told often (AGAIN, EOF): "op: cause", by a few stores. Returns the status. */
+virtsock_status vs_note(virtsock_error *err, const char *op, virtsock_status status);
+/* As vs_tell where err may be NULL, with a printf format for the cause. Returns the status. */
 #if defined __GNUC__
 __attribute__((format(printf, 5, 6)))
 #endif
 virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status, const char *format, ...);
 
-/* The same about an address, which may be NULL: failure.c, the one place that knows both. AGAIN and EOF write the status alone. */
+/* The same about an address, which may be NULL: failure.c, the one place that knows both. AGAIN and EOF are told without it. */
 virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address, const struct vs_cause *why);
 /* With a plain status and text. */
 virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status, const char *text);

@@ -304,7 +304,7 @@ static virtsock_status transfer(virtsock_stream *s, uint64_t word, struct transf
 static virtsock_status failed(const virtsock_stream *s, const char *op, const struct vs_cause *why, virtsock_error *err)
 {
     vs_fail(err, op, s->about, why);
-    if (err != NULL && why->status != VIRTSOCK_E_AGAIN && why->status != VIRTSOCK_E_EOF)
+    if (err != NULL)
         err->scheme = s->scheme;
     return why->status;
 }

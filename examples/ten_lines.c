@@ -6,11 +6,11 @@ int main(int argc, char **argv)
 {
     virtsock_address *address = NULL;
     virtsock_stream *stream = NULL;
-    virtsock_error error = { 0 };
+    virtsock_error error;
     char reply[100];
     size_t n;
 
-    if (argc == 2 && virtsock_address_parse(&address, argv[1], &error) == VIRTSOCK_OK
+    if (virtsock_address_parse(&address, argc == 2 ? argv[1] : "", &error) == VIRTSOCK_OK
         && virtsock_connect(&stream, address, NULL, &error) == VIRTSOCK_OK
         && virtsock_stream_send_all(stream, "hello", 5, &n, 5000, &error) == VIRTSOCK_OK
         && virtsock_stream_shutdown(stream, VIRTSOCK_SHUT_SEND, &error) == VIRTSOCK_OK)
@@ -18,7 +18,6 @@ int main(int argc, char **argv)
             fwrite(reply, 1, n, stdout);
     virtsock_stream_free(stream);
     virtsock_address_free(address);
-    if (error.status != VIRTSOCK_E_EOF)
-        fprintf(stderr, "%s\n", error.message);
+    fprintf(stderr, "%s\n", error.message);
     return error.status == VIRTSOCK_E_EOF ? 0 : 1;
 }

@@ -23,12 +23,12 @@
 
 static PyObject *error_maker;           /* what set_error_maker was given */
 
-/* Raises what the maker makes of the failure, unless a signal handler has raised. done: bytes that went before it. err may be NULL; it is
- * not read where the core does not fill it. */
+/* Raises what the maker makes of the failure, unless a signal handler has raised. done: bytes that went before it. err
+ * may be NULL, and is of another failure where the status was made here. */
 static void raise_error(virtsock_status status, const virtsock_error *err, size_t done)
 {
     virtsock_error bare = { 0 };
-    bool told = err != NULL && err->status == status && status != VIRTSOCK_E_AGAIN && status != VIRTSOCK_E_EOF;
+    const bool told = err != NULL && err->status == status;
     const virtsock_error *e = told ? err : &bare;
     const char *text = told ? e->message : virtsock_status_name(status);
     PyObject *error;

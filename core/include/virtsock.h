@@ -8,8 +8,9 @@
  *            arguments, outs, timeout, error. Options may be NULL (defaults), an error may be NULL (not wanted).
  * Status     0 is OK, negatives are the VIRTSOCK_E_ values. Treat one that you do not know as SYSTEM. A NULL where an
  *            object is wanted is INVALID, never a crash; freeing NULL does nothing.
- * Error      The record is the caller's, usually on the stack, and is written on failure only; after AGAIN and EOF
- *            only its status is. Characters that control a terminal or turn the direction of text are `?` in messages.
+ * Error      The record is the caller's, usually on the stack; it need not be initialised. A failure writes it whole,
+ *            AGAIN and EOF too; OK leaves it alone. Characters that control a terminal or turn the direction of text are
+ *            `?` in messages.
  * Time       timeout_ms is a total for the call on the monotonic clock: -1 for ever, 0 never blocks (the status is
  *            then AGAIN instead of TIMEOUT). Less than -1 is INVALID. No wait ends early. *done is exact on every
  *            status, and done may be NULL.

@@ -69,20 +69,43 @@ TEST(messages_have_no_control_characters)
     }
 }
 
-TEST(again_and_eof_write_the_status_alone)
+static void check_whole(const virtsock_error *e, virtsock_status status, const char *op, const char *message)
 {
-    virtsock_stream *s[2];
-    virtsock_error   e;
-    size_t           n;
-    char             b[8];
+    CHECK(e->status == status && e->os_code == 0 && e->attempts == 0);
+    CHECK_TEXT(e->op, op);
+    CHECK_TEXT(e->message, message);
+    CHECK(virtsock_advice(e) == NULL);
+}
+
+/* Whoever prints the message of whatever is not OK is right, and reads nothing that was there before. */
+TEST(again_and_eof_are_told_like_failures)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s[2], *none;
+    virtsock_error     e;
+    size_t             n;
+    char               b[8];
 
     test_pair(s, NULL);
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
     memset(&e, 0x5a, sizeof e);
-    CHECK(virtsock_stream_recv(s[0], b, sizeof b, &n, 0, &e) == VIRTSOCK_E_AGAIN && e.status == VIRTSOCK_E_AGAIN && e.os_code == 0x5a5a5a5a);
+    CHECK_STATUS(virtsock_accept(&none, l, 0, &e), VIRTSOCK_E_AGAIN, e);
+    check_whole(&e, VIRTSOCK_E_AGAIN, "accept", "accept: not ready");
+    memset(&e, 0x5a, sizeof e);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    check_whole(&e, VIRTSOCK_E_AGAIN, "recv", "recv: not ready");
     virtsock_stream_free(s[1]);
     memset(&e, 0x5a, sizeof e);
-    CHECK(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e) == VIRTSOCK_E_EOF && e.status == VIRTSOCK_E_EOF && e.message[0] == 0x5a);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e), VIRTSOCK_E_EOF, e);
+    check_whole(&e, VIRTSOCK_E_EOF, "recv", "recv: the peer has ended");
+    memset(&e, 0x5a, sizeof e);
+    CHECK_OK(virtsock_stream_close(s[0], 0, &e), e);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, 0, &e), VIRTSOCK_E_CANCELLED, e);
+    check_whole(&e, VIRTSOCK_E_CANCELLED, "recv", "recv: the stream is closed");
     virtsock_stream_free(s[0]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
 }
 
 /* proves: T9 */

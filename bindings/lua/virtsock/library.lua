@@ -62,9 +62,7 @@ local words = { [C.VIRTSOCK_E_TIMEOUT] = "timeout", [C.VIRTSOCK_E_AGAIN] = "time
   [C.VIRTSOCK_E_CANCELLED] = "closed" }
 local function word_of(status) return words[status] or name_of(status) end
 
--- The core has no words for what is no failure of a call.
-local function message_of(status, err)
-  if status == C.VIRTSOCK_E_AGAIN or status == C.VIRTSOCK_E_EOF then return name_of(status) end
+local function message_of(err)
   local advice = C.virtsock_advice(err)
   return str(err.message), advice ~= nil and str(advice) or nil
 end
@@ -72,7 +70,7 @@ end
 -- Of I/O that failed.
 local function failed(status, partial, err)
   err.status = status
-  return nil, word_of(status), partial, message_of(status, err)
+  return nil, word_of(status), partial, message_of(err)
 end
 
 -- One C parameter after the other: what goes into the call, and what its results are. `use` of an argument, `out` of a result.
@@ -130,7 +128,7 @@ local function bind(name, result, list)
     if result == "virtsock_scheme" or result == "int" then return status end
     if status ~= 0 then
       if err == nil then return nil, word_of(status) end
-      local message, advice = message_of(status, err)
+      local message, advice = message_of(err)
       return nil, message, name_of(status), advice
     end
     local results = {}

@@ -88,14 +88,14 @@ _KINDS: dict[int, tuple[type[Error], int]] = {
     native.E_SYSTEM: (Error, _errno.EIO),
 }
 # fmt: on
-# Of these the core writes no message.
-_TEXTS = {native.E_AGAIN: "not ready", native.E_EOF: "the peer ended before", native.E_TIMEOUT: "the time has passed"}
 
 
 def _make(code: int, os_code: int, attempts: int, operation: str, message: str, advice: str | None, done: int) -> Error:
     """The exception for a failure in the core; native calls it."""
     kind, usual = _KINDS.get(code, (Error, _errno.EIO))
-    error = kind(os_code or usual, message if operation else _TEXTS.get(code, message))
+    if code == native.E_TIMEOUT and not operation:  # it passed in a signal handler: the core was not asked again
+        message = "the time has passed"
+    error = kind(os_code or usual, message)
     error.code = code
     error.attempts, error.done = attempts, done
     if operation:
