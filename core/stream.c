@@ -100,24 +100,21 @@ static inline int64_t move(virtsock_stream *s, const struct transfer *t, int64_t
     return vs_recv(fd, t->data, t->size, until);
 }
 
-/* Whether a signal may have ended it in the kernel, and is to be told of. */
+/* Whether a signal may end it in the kernel, and is to be told of. */
 static bool ends_by_signal(const virtsock_stream *s, const struct transfer *t)
 {
     return s->handle.interruptible && s->blocks && t->timeout_ms < 0;
 }
 
-/* What n bytes mean. Short of everything, a send that a close cut off is CANCELLED, and one that waited in the kernel until a signal came is
- * INTERRUPTED, both with their count. */
+/* What n bytes mean. Short of everything, a send that a close cut off is CANCELLED, with its count. */
 static virtsock_status moved(virtsock_stream *s, const struct transfer *t, int64_t n, bool cut, size_t *done, struct vs_cause *why)
 {
     *done = (size_t)n;
     if (cut)
         return vs_because(why, VIRTSOCK_E_MESSAGE_TOO_LONG, "the message was longer than the buffer, and its rest was dropped");
-    if (t->direction == RECV || (size_t)n == t->size)
-        return VIRTSOCK_OK;
-    if (vs_is_closing(&s->handle))
+    if (t->direction != RECV && (size_t)n < t->size && vs_is_closing(&s->handle))
         return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
-    return ends_by_signal(s, t) ? vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL) : VIRTSOCK_OK;
+    return VIRTSOCK_OK;
 }
 
 /* No bytes, and no reason to wait: an end, which is remembered. A break is told of once, whoever hears it. */
@@ -393,6 +390,13 @@ virtsock_status virtsock_stream_sendv(virtsock_stream *s, const virtsock_slice *
     return transfer_and_leave(s, word, &t, NOT_TRIED, done, err);
 }
 
+/* A send that waits in the kernel and ends short of everything: a signal came, which no later call would be told of. */
+static bool was_interrupted(virtsock_stream *s, const struct transfer *t, size_t n)
+{
+    return t->direction == SEND && n < t->size && s->framed == NULL && ends_by_signal(s, t)
+           && vs_waits_for_room(vs_handle_fd(&s->handle));
+}
+
 /* All of size bytes, within the total time; inside from the first to the last. */
 static virtsock_status all_inside(virtsock_stream *s, uint64_t word, struct transfer *t, size_t size, size_t *at,
                                   struct vs_cause *why)
@@ -408,6 +412,8 @@ static virtsock_status all_inside(virtsock_stream *s, uint64_t word, struct tran
         t->size = size - *at;
         status = transfer(s, word, t, NOT_TRIED, &n, why);
         *at += n;
+        if (status == VIRTSOCK_OK && was_interrupted(s, t, n))
+            return vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL);
         deadline_of(t);                         /* time runs from the first call on, although that one read no clock */
         word = atomic_load(&s->handle.word);
     } while (status == VIRTSOCK_OK && *at < size);

@@ -19,7 +19,7 @@ RUNS = {
 
 # Imports that cannot fail, or whose failure is no different from an answer; and those that only look at memory (mem..., str...).
 INFALLIBLE = {
-    "__errno_location", "clock_gettime", "getenv", "geteuid", "getpid", "inet_ntop", "inet_pton", "pthread_sigmask", "sched_yield", "sigfillset",
+    "__errno_location", "clock_gettime", "fcntl", "getenv", "geteuid", "getpid", "inet_ntop", "inet_pton", "pthread_sigmask", "sched_yield", "sigfillset",
     "snprintf", "vsnprintf",
 }
 

@@ -315,11 +315,11 @@ VIRTSOCK_API void virtsock_stream_wants(const virtsock_stream *stream, virtsock_
  * (shutdown TIMEOUT, finish RESET). A close lingers by default: it says so to the peer and waits for its answer. A peer
  * that goes without a word is RESET, here and there. */
 
-/* Some bytes, at least one. *done: how many. Size 0 does nothing. Statuses of all five: EOF (receiving), RESET,
- * TIMEOUT, AGAIN, CANCELLED, INTERRUPTED, MESSAGE_TOO_LONG, NO_RESOURCES, PROTOCOL (framed), SYSTEM; INVALID: not
- * connected. On a seqpacket stream one call is one message. One that is longer than cap is MESSAGE_TOO_LONG, and its
- * rest is dropped. An AF_VSOCK message may be queued in part (Linux 6.1) when its send ends in AGAIN, TIMEOUT or
- * INTERRUPTED; after such an end all further sends are RESET. */
+/* Some bytes, at least one. *done: how many. Once some have moved, these two and sendv are OK, or CANCELLED. Size 0
+ * does nothing. Statuses of all five: EOF (receiving), RESET, TIMEOUT, AGAIN, CANCELLED, INTERRUPTED, MESSAGE_TOO_LONG,
+ * NO_RESOURCES, PROTOCOL (framed), SYSTEM; INVALID: not connected. On a seqpacket stream one call is one message. One
+ * that is longer than cap is MESSAGE_TOO_LONG, and its rest is dropped. An AF_VSOCK message may be queued in part
+ * (Linux 6.1) when its send ends in AGAIN, TIMEOUT or INTERRUPTED; after such an end all further sends are RESET. */
 VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_send(virtsock_stream *stream, const void *data, size_t size,
     size_t *done, int timeout_ms, virtsock_error *err);
 VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_recv(virtsock_stream *stream, void *buf, size_t cap,

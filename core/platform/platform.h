@@ -130,6 +130,8 @@ int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_
 /* One AF_VSOCK message that must not be torn: waits at most until the deadline for the room that is missing; a signal ends it only if
  * interruptible. A failure may leave a part of it queued. */
 int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool interruptible);
+/* An untimed send of bytes returns once all of them have left, unless a signal or an error ends it. */
+bool vs_waits_for_room(virtsock_fd fd);
 bool vs_would_block(int os_code);           /* wait, then try again: after a signal, too */
 bool vs_was_interrupted(int os_code);
 

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE             /* MSG_DONTWAIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
@@ -143,6 +144,16 @@ int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t coun
     if (!interruptible)
         pthread_sigmask(SIG_SETMASK, &old, NULL);
     return n;
+}
+
+bool vs_waits_for_room(virtsock_fd fd)
+{
+    struct timeval t = { 0, 0 };
+    socklen_t      size = sizeof t;
+    const int      flags = fcntl((int)fd, F_GETFL);
+
+    return flags >= 0 && (flags & O_NONBLOCK) == 0
+           && getsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, &size) == 0 && t.tv_sec == 0 && t.tv_usec == 0;
 }
 
 bool vs_would_block(int os_code)

@@ -157,6 +157,12 @@ int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t coun
     return vs_sendv(fd, slices, count, SIZE_MAX, deadline);
 }
 
+bool vs_waits_for_room(virtsock_fd fd)
+{
+    (void)fd;
+    return true;
+}
+
 bool vs_would_block(int os_code)
 {
     return os_code == WSAEWOULDBLOCK;

@@ -499,6 +499,59 @@ TEST(a_message_that_no_buffer_holds)
     end(s);
 }
 
+#ifdef _WIN32
+
+NO_TEST(counts_of_pieces, "Windows has no signals")
+
+#else
+
+#include <fcntl.h>
+
+static void *take_all(void *s)
+{
+    static char data[65536];
+    size_t      n, all = 0;
+
+    while (virtsock_stream_recv(s, data, sizeof data, &n, -1, NULL) == VIRTSOCK_OK)
+        all += n;
+    return (void *)all;
+}
+
+/* Some of it is OK, however it came to that: more pieces than a call takes, or a descriptor made non-blocking. */
+TEST(counts_of_pieces)
+{
+    static char       big[5000000];
+    virtsock_options *o;
+    virtsock_slice    pieces[300];
+    virtsock_stream  *s[2];
+    virtsock_error    e;
+    struct test_call  taker;
+    size_t            n;
+
+    if (test_is_seqpacket())
+        SKIP("a message is whole");
+    o = virtsock_options_new();
+    CHECK_OK(virtsock_options_set(o, VIRTSOCK_OPTION_INTERRUPTIBLE, 2, &e), e);
+    test_pair(s, o);
+    for (int i = 0; i < 300; i++)
+        pieces[i] = (virtsock_slice){ "xyz", 3 };
+    for (int timeout_ms = -1; timeout_ms < 2000; timeout_ms += 1001) {
+        CHECK_OK(virtsock_stream_sendv(s[0], pieces, 300, &n, timeout_ms, &e), e);
+        CHECK(n == 256 * 3);
+    }
+    CHECK(fcntl((int)virtsock_stream_fd(s[0]), F_SETFL, O_NONBLOCK) == 0);
+    test_call_begin(&taker, take_all, s[1]);
+    CHECK_OK(virtsock_stream_send_all(s[0], big, sizeof big, &n, -1, &e), e);
+    CHECK(n == sizeof big);
+    CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_SEND, &e), e);
+    CHECK((size_t)test_call_end(&taker) == 2 * 256 * 3 + sizeof big);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+    virtsock_options_free(o);
+}
+
+#endif
+
 /* A full AF_VSOCK socket: what was cut short is the last, so that nothing is glued to it. Elsewhere messages are whole or not there. */
 TEST(no_message_is_torn)
 {

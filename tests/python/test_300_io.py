@@ -106,6 +106,19 @@ def test_sendmsg(pair) -> None:
         assert caught.value.status == Status.MESSAGE_TOO_LONG
 
 
+@stream_only
+def test_sendmsg_of_many_pieces_comes_back(pair) -> None:
+    client, server = pair
+    client.settimeout(None)
+    got: list[bytes] = []
+    with running(lambda: got.append(server.recv_exact(256 * 1024))):
+        assert client.sendmsg([b"x" * 1024] * 300) == 256 * 1024
+    assert got == [b"x" * 1024 * 256]
+    server.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        server.recv(1)
+
+
 def test_half_close(pair) -> None:
     client, server = pair
     client.send(b"request")

@@ -224,6 +224,27 @@ def test_a_handler_that_outlasts_the_time(pair) -> None:
         assert 0.35 <= watch.took and watch.used < 1
 
 
+@stream_only
+def test_sendmsg_through_signals_sends_each_byte_once(pair) -> None:
+    client, server = pair
+    client.settimeout(None)
+    pieces = [bytes([65 + i]) * 200000 for i in range(10)]
+    got = bytearray()
+
+    def drain() -> None:
+        time.sleep(0.3)
+        while piece := server.recv(1 << 20):
+            got.extend(piece)
+
+    with handler(signal.SIGALRM, lambda *_: None):
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+        with running(drain):
+            count = client.sendmsg(pieces)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            client.shutdown(virtsock.SHUT_SEND)
+    assert 0 < count <= 2000000 and got == b"".join(pieces)[:count]
+
+
 CTRL_C = """
 import os, signal, sys, threading, time, virtsock
 sys.path.append(sys.argv[3])
