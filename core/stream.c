@@ -135,6 +135,21 @@ static virtsock_status no_more(virtsock_stream *s, const struct transfer *t, int
     return why->status;
 }
 
+/* 0 bytes that are a message: of a UNIX socket whose peer has not ended, or has sent more before. Linux sends none over
+ * AF_VSOCK. *n becomes the code of a break that the look has met. */
+static bool is_empty_message(virtsock_stream *s, const struct transfer *t, int64_t *n, bool cut)
+{
+    int64_t next;
+
+    if (*n != 0 || cut || t->direction != RECV || s->type != VIRTSOCK_TYPE_SEQPACKET || s->family != VS_FAMILY_UNIX
+        || vs_is_closing(&s->handle))
+        return false;
+    if (!vs_may_have_ended(vs_handle_fd(&s->handle)) || (next = vs_peek(vs_handle_fd(&s->handle))) > 0)
+        return true;
+    *n = next < 0 && !vs_would_block((int)-next) ? next : 0;
+    return false;
+}
+
 /* What no bytes mean: OK is "wait, then try again". */
 static virtsock_status not_moved(virtsock_stream *s, const struct transfer *t, int64_t n, struct vs_cause *why)
 {
@@ -184,52 +199,11 @@ static virtsock_status transfer_slowly(virtsock_stream *s, struct transfer *t, i
             return status;
         if ((status = wait_ready(s, t, &ready, why)) != VIRTSOCK_OK)
             return status;
-        if ((n = move(s, t, until, &cut)) > 0)
+        if ((n = move(s, t, until, &cut)) > 0 || is_empty_message(s, t, &n, cut))
             return moved(s, t, n, cut, done, why);
         if (ready && vs_would_block((int)-n) && (status = not_yet(s, t, why)) != VIRTSOCK_OK)
             return status;
     }
-}
-
-/* Room for the beginning of a message. An empty send moves nothing and tells whether there is any point. */
-static virtsock_status wait_for_room(virtsock_stream *s, struct transfer *t, struct vs_cause *why)
-{
-    virtsock_status status;
-    bool            ready;
-    int64_t         n;
-
-    do {
-        if ((n = vs_send(vs_handle_fd(&s->handle), "", 0, 0)) < 0 && !vs_would_block((int)-n) && !vs_is_closing(&s->handle))
-            return vs_os_cause(why, "message", s->scheme, (int)-n);
-        status = wait_ready(s, t, &ready, why);
-    } while (status == VIRTSOCK_OK && !ready);
-    return status;
-}
-
-/* An AF_VSOCK message: room is waited for first, and a send that then ends early may have left a part of it queued, to which the next would
- * be glued. So that is the last one. */
-static virtsock_status send_whole(virtsock_stream *s, struct transfer *t, size_t *done, struct vs_cause *why)
-{
-    virtsock_slice  one = { t->data, t->size };
-    virtsock_status status;
-    int64_t         n;
-
-    if (atomic_load_explicit(&s->torn, memory_order_relaxed))
-        return vs_because(why, VIRTSOCK_E_RESET, "an earlier message was cut short: no more can be sent");
-    if ((status = wait_for_room(s, t, why)) != VIRTSOCK_OK)
-        return status;
-    n = vs_sendv_whole(vs_handle_fd(&s->handle), t->direction == SENDV ? t->slices : &one, t->direction == SENDV ? t->count : 1,
-                       deadline_of(t), s->handle.interruptible);
-    if (n > 0)
-        return moved(s, t, n, false, done, why);
-    if (vs_is_closing(&s->handle))
-        return vs_because(why, VIRTSOCK_E_CANCELLED, NULL);
-    if (!vs_would_block((int)-n))
-        return vs_os_cause(why, "message", s->scheme, (int)-n);
-    atomic_store_explicit(&s->torn, true, memory_order_relaxed);
-    if (vs_was_interrupted((int)-n))
-        return vs_because(why, VIRTSOCK_E_INTERRUPTED, NULL);
-    return vs_because(why, t->timeout_ms == 0 ? VIRTSOCK_E_AGAIN : VIRTSOCK_E_TIMEOUT, NULL);
 }
 
 static virtsock_status transfer_framed(virtsock_stream *s, struct transfer *t, size_t *done, struct vs_cause *why)
@@ -273,6 +247,7 @@ static inline int64_t may_block(uint64_t word, int timeout_ms)
 /* The caller is inside, and word is what it saw; n is what a first try gave, or NOT_TRIED. */
 static virtsock_status transfer(virtsock_stream *s, uint64_t word, struct transfer *t, int64_t n, size_t *done, struct vs_cause *why)
 {
+    virtsock_slice  one = { t->data, t->size };
     bool            cut = false;
     int64_t         until = VS_WAITS_INSIDE ? deadline_of(t) : may_block(word, t->timeout_ms);
     virtsock_status status;
@@ -289,10 +264,11 @@ static virtsock_status transfer(virtsock_stream *s, uint64_t word, struct transf
     if (s->framed != NULL)
         return transfer_framed(s, t, done, why);
     if (s->whole && t->direction != RECV)
-        return send_whole(s, t, done, why);
+        return vs_message_send(s, t->direction == SENDV ? t->slices : &one, t->direction == SENDV ? t->count : 1,
+                               deadline_of(t), done, why);
     if (n == NOT_TRIED)
         n = move(s, t, until, &cut);
-    if (n > 0)
+    if (n > 0 || is_empty_message(s, t, &n, cut))
         return moved(s, t, n, cut, done, why);
     return transfer_slowly(s, t, n, until, done, why);
 }

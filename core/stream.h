@@ -20,8 +20,9 @@ struct virtsock_stream {
     int                   linger_ms;    /* -1: the family's default */
     size_t                message_max;
     bool                  blocks;       /* untimed calls may, in the kernel: no signal is to end them, or only one that does so there */
-    bool                  whole;        /* messages that a send may leave torn: AF_VSOCK seqpacket */
-    _Atomic bool          torn;         /* one was */
+    bool                  whole;        /* AF_VSOCK messages, which message.c sends */
+    _Atomic uint32_t      turn, waiting; /* whose turn that is, and how many wait for it */
+    bool                  torn;         /* one was cut short: for whose turn it is */
     _Atomic int           shut, seen;   /* VIRTSOCK_PEER_: bits that tell of this side's shutdown; that calls have met */
     _Atomic int           told;         /* the code of a break that only a question has met: for the next receive */
     _Atomic int           attempts, last_status, last_code;
@@ -35,5 +36,9 @@ virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_opt
 
 /* Makes a connected socket the stream's. False: a close came first, and fd stays the caller's. */
 bool vs_stream_open(virtsock_stream *s, virtsock_fd fd, enum vs_family family, int type);
+
+/* As virtsock_stream_sendv, of an AF_VSOCK message: message.c. */
+virtsock_status vs_message_send(virtsock_stream *s, const virtsock_slice *slices, size_t count, int64_t deadline,
+                                size_t *done, struct vs_cause *why);
 
 #endif

@@ -22,8 +22,9 @@
  *            (pthread_cancel) a thread that is inside a call, and call nothing here from a signal handler.
  *            A handle counts the calls inside it: there is room for more than any system has threads.
  * Signals    No call raises SIGPIPE; a write of your own to a descriptor that is given out here does. No handler is
- *            installed. A signal ends a wait only if INTERRUPTIBLE was set, and only one that comes during the wait: a
- *            loop that looks at a flag of its handler's waits with a time limit, or another thread closes the handle.
+ *            installed, and no signal is held back. A signal ends a wait only if INTERRUPTIBLE was set, and only one that
+ *            comes during the wait: a loop that looks at a flag of its handler's waits with a time limit, or another
+ *            thread closes the handle. It may cut an AF_VSOCK message short (see virtsock_stream_send).
  * Fork       A handle knows its process. In a child `free` closes the child's descriptors and touches nothing that the
  *            parent has; an explicit call does what it says.
  */
@@ -315,11 +316,16 @@ VIRTSOCK_API void virtsock_stream_wants(const virtsock_stream *stream, virtsock_
  * (shutdown TIMEOUT, finish RESET). A close lingers by default: it says so to the peer and waits for its answer. A peer
  * that goes without a word is RESET, here and there. */
 
-/* Some bytes, at least one. *done: how many. Once some have moved, these two and sendv are OK, or CANCELLED. Size 0
- * does nothing. Statuses of all five: EOF (receiving), RESET, TIMEOUT, AGAIN, CANCELLED, INTERRUPTED, MESSAGE_TOO_LONG,
- * NO_RESOURCES, PROTOCOL (framed), SYSTEM; INVALID: not connected. On a seqpacket stream one call is one message. One
- * that is longer than cap is MESSAGE_TOO_LONG, and its rest is dropped. An AF_VSOCK message may be queued in part
- * (Linux 6.1) when its send ends in AGAIN, TIMEOUT or INTERRUPTED; after such an end all further sends are RESET. */
+/* Some bytes, at least one. *done: how many. Size 0 does nothing. Statuses of all five: EOF (receiving), RESET,
+ * TIMEOUT, AGAIN, CANCELLED, INTERRUPTED, MESSAGE_TOO_LONG, NO_RESOURCES, PROTOCOL (framed), SYSTEM; INVALID: not
+ * connected. Once some bytes have moved, these two and sendv are OK, or CANCELLED.
+ * On a seqpacket stream one call is one message. A longer one than cap is MESSAGE_TOO_LONG, its rest is dropped. An
+ * empty one is OK with *done 0 on a UNIX socket; as the last before the peer's end it may be EOF. Linux sends none over
+ * AF_VSOCK.
+ * AF_VSOCK messages are sent one at a time. A call waits for the others within its own time, and leaves nothing behind
+ * if that ends meanwhile. One that waits in the middle of its message leaves a part behind (Linux 6.1) if its time ends
+ * (TIMEOUT, AGAIN), or if the thread is stopped or runs a signal's handler (RESET; INTERRUPTED if INTERRUPTIBLE). After
+ * that all sends are RESET. A thread that blocks its signals runs no handler. */
 VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_send(virtsock_stream *stream, const void *data, size_t size,
     size_t *done, int timeout_ms, virtsock_error *err);
 VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_recv(virtsock_stream *stream, void *buf, size_t cap,

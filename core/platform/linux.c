@@ -2,7 +2,7 @@
  *
  * Linux: AF_VSOCK's addresses and options, who is at the other end, modes of sockets in the file system, this machine's CID.
  */
-#define _GNU_SOURCE             /* struct ucred, O_PATH */
+#define _GNU_SOURCE             /* struct ucred, O_PATH, syscall() */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,11 +10,15 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "platform/posix.h"
 
-/* linux/vm_sockets.h, which not every C library's headers can reach */
+/* linux/futex.h and linux/vm_sockets.h, which not every C library's headers can reach */
+#define FUTEX_WAIT_PRIVATE        128
+#define FUTEX_WAKE_PRIVATE        129
 #define VM_BUFFER_SIZE            0
 #define VM_BUFFER_MIN_SIZE        1
 #define VM_BUFFER_MAX_SIZE        2
@@ -37,6 +41,20 @@ uint32_t vs_random(void)
     if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n)
         n = (uint32_t)vs_now_ms() * UINT32_C(2654435761);
     return n;
+}
+
+/* The kernel's time is two longs in this call, whatever the C library's is. */
+bool vs_sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t deadline)
+{
+    const int64_t left = deadline - vs_now_ms();
+    const long    t[2] = { (long)(left / 1000), (long)(left % 1000 * 1000000) };
+
+    return left > 0 && syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, t, NULL, 0) != 0 && errno == EINTR;
+}
+
+void vs_wake_one(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 /* --- Sockets ---------------------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,8 @@
 #ifndef VS_PLATFORM_H
 #define VS_PLATFORM_H
 
+#include <stdatomic.h>
+
 #include "internal.h"
 
 /* --- Time and process ------------------------------------------------------------------------------------------------ */
@@ -102,6 +104,8 @@ int vs_set_hyperv(virtsock_fd fd, int option, uint32_t value);
  * ask: by an empty send, too; *code: what else that has met, of which no other call will hear. */
 int vs_peer_state(virtsock_fd fd, bool ask, int *code);
 #define VS_PEER_BROKE 4
+/* Whether the peer's end or a break may be there, besides what is still to be received; without a wait. */
+bool vs_may_have_ended(virtsock_fd fd);
 /* Who made the other end of a UNIX socket. */
 int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 
@@ -125,11 +129,11 @@ int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, siz
 int64_t vs_recv(virtsock_fd fd, void *buf, size_t cap, int64_t until);
 /* 1: a byte lies there, and stays; 0: the end; or minus the code. Never blocks. Where VS_WAITS_INSIDE nothing can tell: 1. */
 int64_t vs_peek(virtsock_fd fd);
-/* One message; *cut: it was longer than cap. */
+/* One message; *cut: it was longer than cap; with 0: that was no message, but an end. */
 int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until);
-/* One AF_VSOCK message that must not be torn: waits at most until the deadline for the room that is missing; a signal ends it only if
- * interruptible. A failure may leave a part of it queued. */
-int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool interruptible);
+/* One AF_VSOCK message, by one call at a time: waits at most until the deadline for the room that is missing; a signal
+ * ends it. A code that vs_would_block knows may have left a part of it queued. */
+int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline);
 /* An untimed send of bytes returns once all of them have left, unless a signal or an error ends it. */
 bool vs_waits_for_room(virtsock_fd fd);
 bool vs_would_block(int os_code);           /* wait, then try again: after a signal, too */
@@ -142,6 +146,9 @@ enum vs_waited { VS_READY, VS_WOKEN, VS_TIMED_OUT, VS_SIGNALLED, VS_WAIT_FAILED 
 /* Until fd (-1: none) has an event (VIRTSOCK_WANT_), the wake (-1: none) was fired, the deadline has come, or, if interruptible, a signal.
  * Never early. VS_WAIT_FAILED: *os_code says why. Deadline 0 only looks. */
 enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t deadline, bool interruptible, int *os_code);
+/* While the word has that value, until vs_wake_one, the deadline or a signal; perhaps shorter. True: a signal came. */
+bool vs_sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t deadline);
+void vs_wake_one(_Atomic uint32_t *word);
 /* A wake: once fired it stays fired. */
 int vs_wake_open(virtsock_fd *out);
 void vs_wake_fire(virtsock_fd wake);

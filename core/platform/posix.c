@@ -10,7 +10,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -118,31 +117,30 @@ int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
     n = recvmsg((int)fd, &message, until == VS_FOREVER ? 0 : MSG_DONTWAIT);
-    *cut = n >= 0 && (message.msg_flags & MSG_TRUNC) != 0;
+    *cut = n >= 0 ? (message.msg_flags & MSG_TRUNC) != 0 : errno == ENOTCONN;
     return received(fd, n);
 }
 
-/* In the kernel, under its own timer: only there is the room for a whole message waited for. Signals are held back meanwhile, in this
- * thread, unless they are wanted: after EINTR the kernel would queue the message's beginning once more. */
-int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool interruptible)
+/* In the kernel, under its own timer: only there is the room for a whole message waited for. There always is one, be it
+ * the longest that the kernel takes: without, a signal has it begin anew, and send the message's beginning twice. */
+int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline)
 {
-    int64_t        left = deadline == VS_FOREVER ? 0 : deadline - vs_now_ms(), n;
-    struct timeval t = { (time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000) };
-    sigset_t       all, old;
+    const int64_t  most = LONG_MAX / 2000, left = deadline == VS_FOREVER ? INT64_MAX : deadline - vs_now_ms();
+    struct timeval t = { (time_t)most, 0 }, before;
+    socklen_t      size = sizeof before;
+    int64_t        n;
 
     if (deadline == 0)
         return send_slices(fd, slices, count, SIZE_MAX, VS_SEND_NOW);
-    if (left < 0 || (deadline != VS_FOREVER && left == 0))
-        return -EAGAIN;
-    if (setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) != 0)
+    if (left <= 0)
+        t = (struct timeval){ 0, 1 };
+    else if (left / 1000 < most)
+        t = (struct timeval){ (time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000) };
+    if (getsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &before, &size) != 0
+        || setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) != 0)
         return -(int64_t)errno;
-    if (!interruptible) {
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-    }
     n = send_slices(fd, slices, count, SIZE_MAX, 0);
-    if (!interruptible)
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
+    setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &before, sizeof before);
     return n;
 }
 

@@ -274,6 +274,13 @@ int vs_peer_state(virtsock_fd fd, bool ask, int *code)
     return *code == 0 ? state | VIRTSOCK_PEER_DEAF : state;
 }
 
+bool vs_may_have_ended(virtsock_fd fd)
+{
+    struct pollfd p = { (int)fd, ENDS, 0 };
+
+    return ENDS == 0 || poll(&p, 1, 0) < 0 || p.revents != 0;
+}
+
 static int number_of(virtsock_fd fd, int option, int *value)
 {
     socklen_t length = sizeof *value;

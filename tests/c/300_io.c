@@ -501,11 +501,43 @@ TEST(a_message_that_no_buffer_holds)
 
 #ifdef _WIN32
 
+NO_TEST(an_empty_message_is_no_end, "Windows has no messages")
 NO_TEST(counts_of_pieces, "Windows has no signals")
 
 #else
 
 #include <fcntl.h>
+
+/* Of a peer that is not ours: the library sends none. */
+TEST(an_empty_message_is_no_end)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e;
+    size_t           n = 9;
+    char             b[8];
+    int              peer;
+
+    if (!test_is_seqpacket() || !test_is_unix())
+        SKIP("UNIX seqpacket alone has empty messages");
+    test_pair(s, NULL);
+    peer = (int)virtsock_stream_fd(s[1]);
+    CHECK(send(peer, "", 0, 0) == 0 && send(peer, "", 0, 0) == 0);
+    CHECK(send(peer, "one", 3, 0) == 3 && send(peer, "", 0, 0) == 0);
+    for (int i = 0; i < 4; i++) {
+        CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, i % 2 == 0 ? -1 : 1000, &e), e);
+        CHECK(n == (i == 2 ? 3 : 0));
+    }
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, 0, &e), VIRTSOCK_E_AGAIN, e);
+    CHECK(send(peer, "", 0, 0) == 0 && send(peer, "two", 3, 0) == 3);
+    CHECK_OK(virtsock_stream_shutdown(s[1], VIRTSOCK_SHUT_SEND, &e), e);
+    CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e), e);
+    CHECK(n == 0);
+    CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e), e);
+    CHECK(n == 3);
+    CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e), VIRTSOCK_E_EOF, e);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
 
 static void *take_all(void *s)
 {

@@ -160,13 +160,17 @@ TEST(times_below_minus_one_are_invalid)
 NO_TEST(a_storm_of_signals_changes_nothing, "Windows has no signals")
 NO_TEST(interruptible_waits_end_with_a_signal, "Windows has no signals")
 NO_TEST(a_signal_before_the_wait_ends_none, "Windows has no signals")
+NO_TEST(a_send_that_waits_holds_no_signal_back, "Windows has no signals")
 NO_TEST(a_signal_in_a_send_leaves_its_count, "Windows has no signals")
+NO_TEST(a_send_leaves_the_socket_s_time_alone, "there are no messages of AF_VSOCK")
 NO_TEST(a_close_goes_on_after_a_signal, "Windows has no signals")
 
 #else
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 static _Atomic int alarms;              /* any thread may take one */
 static void on_alarm(int signal)
@@ -303,6 +307,74 @@ TEST(a_signal_before_the_wait_ends_none)
     }
 }
 
+static void *send_on(void *s)
+{
+    static char     data[20000];
+    virtsock_status status;
+    virtsock_error  e;
+    size_t          n;
+
+    while ((status = virtsock_stream_send(s, data, sizeof data, &n, TEST_PATIENT_MS, &e)) == VIRTSOCK_OK) {
+    }
+    return (void *)(intptr_t)status;
+}
+
+static bool has_ended(pid_t child, int *how)
+{
+    return waitpid(child, how, WNOHANG) == child;
+}
+
+/* No signal waits until there is room: a handler runs meanwhile, and what ends a program ends it. */
+TEST(a_send_that_waits_holds_no_signal_back)
+{
+    struct sigaction  action = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+    struct test_call  sending;
+    struct test_watch w;
+    virtsock_stream  *s[2];
+    int               how, ready[2];
+    pid_t             child;
+    char              b;
+
+    test_pair(s, NULL);
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+    alarms = 0;
+    test_call_begin(&sending, send_on, s[0]);
+    test_call_waits(&sending);
+    test_nap_ms(50);
+    test_call_waits(&sending);
+    w = test_watch_begin();
+    CHECK(pthread_kill(sending.thread, SIGALRM) == 0);
+    while (alarms == 0)
+        test_nap_us(200);
+    CHECK_TOOK(w, 0, 50 + test_late_ms());
+    CHECK(virtsock_stream_close(s[0], 0, NULL) == VIRTSOCK_OK);
+    how = (int)(intptr_t)test_call_end(&sending);
+    CHECK(how == VIRTSOCK_E_CANCELLED || (how == VIRTSOCK_E_RESET && test_is_vsock() && test_is_seqpacket()));
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+
+    test_pair(s, NULL);
+    CHECK(pipe(ready) == 0);
+    if ((child = fork()) == 0) {
+        signal(SIGTERM, SIG_DFL);
+        CHECK(write(ready[1], "x", 1) == 1);
+        send_on(s[0]);
+        _exit(1);
+    }
+    CHECK(read(ready[0], &b, 1) == 1);
+    test_nap_ms(200 * test_slowness());
+    w = test_watch_begin();
+    CHECK(kill(child, SIGTERM) == 0);
+    while (!has_ended(child, &how))
+        test_nap_us(200);
+    CHECK_TOOK(w, 0, 1000 + test_late_ms());
+    CHECK(WIFSIGNALED(how) && WTERMSIG(how) == SIGTERM);
+    close(ready[0]);
+    close(ready[1]);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
 /* A send that a signal ends after a part has its count, and no more to say; send_all, which has more to do, says so. */
 TEST(a_signal_in_a_send_leaves_its_count)
 {
@@ -326,6 +398,29 @@ TEST(a_signal_in_a_send_leaves_its_count)
     virtsock_stream_free(s[0]);
     virtsock_stream_free(s[1]);
     virtsock_options_free(o);
+}
+
+/* An AF_VSOCK message has its time in the socket, which is its owner's again when the call returns. */
+TEST(a_send_leaves_the_socket_s_time_alone)
+{
+    struct timeval   set = { 3, 0 }, now = { 0, 0 };
+    socklen_t        size = sizeof now;
+    virtsock_stream *s[2];
+    virtsock_error   e;
+    size_t           n;
+    int              fd;
+
+    test_pair(s, NULL);
+    fd = (int)virtsock_stream_fd(s[0]);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(virtsock_stream_send(s[0], "x", 1, &n, 700, &e), e);
+        CHECK_OK(virtsock_stream_send(s[0], "x", 1, &n, -1, &e), e);
+        CHECK(getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &now, &size) == 0);
+        CHECK(now.tv_sec == (i == 0 ? 0 : set.tv_sec) && now.tv_usec == 0);
+        CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &set, sizeof set) == 0);
+    }
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
 }
 
 static void *end_late(void *s)

@@ -75,6 +75,149 @@ TEST(three_senders_three_receivers)
     virtsock_stream_free(s[1]);
 }
 
+/* What a message says of itself: who sent it, and how long it is. */
+struct head {
+    uint32_t sender, size;
+};
+
+enum { SENDERS = 4, MESSAGES = 100, MESSAGE_MAX = 12000 };
+
+struct sender {
+    virtsock_stream *s;
+    uint32_t         number;
+    int              messages, timeout_ms;
+    pthread_t        thread;
+};
+
+static void send_message(virtsock_stream *s, uint32_t number, uint32_t size, int timeout_ms, virtsock_status want)
+{
+    unsigned char       text[MESSAGE_MAX];
+    const struct head   head = { number, size };
+    const virtsock_slice pieces[2] = { { &head, sizeof head }, { text, size - sizeof head } };
+    virtsock_error      e;
+    size_t              n;
+
+    memset(text, (int)(number * 31 + size), sizeof text);
+    CHECK_STATUS(virtsock_stream_sendv(s, pieces, 2, &n, timeout_ms, &e), want, e);
+    CHECK(n == (want == VIRTSOCK_OK ? size : 0));
+}
+
+static void *send_messages(void *v)
+{
+    struct sender *w = v;
+
+    for (uint32_t i = 0; i < (uint32_t)w->messages; i++)
+        send_message(w->s, w->number, 100 + (i * 7919 + w->number * 3001) % (MESSAGE_MAX - 100), w->timeout_ms,
+                     VIRTSOCK_OK);
+    return NULL;
+}
+
+/* So many, each as its sender has made it. */
+static void recv_messages(virtsock_stream *s, int messages)
+{
+    unsigned char  got[sizeof(struct head) + MESSAGE_MAX];
+    virtsock_error e;
+    struct head    head;
+    size_t         n;
+
+    for (int i = 0; i < messages; i++) {
+        CHECK_OK(virtsock_stream_recv(s, got, sizeof got, &n, TEST_PATIENT_MS, &e), e);
+        CHECK(n >= sizeof head);
+        memcpy(&head, got, sizeof head);
+        CHECK(head.size == n);
+        for (size_t at = sizeof head; at < n; at++)
+            CHECK(got[at] == (unsigned char)(head.sender * 31 + head.size));
+    }
+}
+
+/* AF_VSOCK's kernel lets go of a socket in the middle of a message. */
+/* proves: T3 */
+TEST(messages_of_several_senders_stay_whole)
+{
+    struct sender    w[SENDERS];
+    virtsock_stream *s[2];
+
+    if (!test_is_seqpacket())
+        SKIP("there are no messages");
+    test_pair(s, NULL);
+    for (uint32_t i = 0; i < SENDERS; i++) {
+        w[i] = (struct sender){ s[0], i, MESSAGES, i % 2 == 0 ? -1 : 6 * TEST_PATIENT_MS, 0 };
+        CHECK(pthread_create(&w[i].thread, NULL, send_messages, &w[i]) == 0);
+    }
+    recv_messages(s[1], SENDERS * MESSAGES);
+    for (int i = 0; i < SENDERS; i++)
+        CHECK(pthread_join(w[i].thread, NULL) == 0);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+/* While one waits in the middle of a message, another's time ends, and does nothing to either. */
+TEST(a_sender_s_time_is_its_own)
+{
+    struct sender     w;
+    struct test_call  waits;
+    struct test_watch watch;
+    virtsock_stream  *s[2];
+
+    if (!test_is_seqpacket())
+        SKIP("there are no messages");
+    test_pair(s, NULL);
+    w = (struct sender){ s[0], 1, 100, -1, 0 };
+    test_call_begin(&waits, send_messages, &w);
+    test_call_waits(&waits);
+    test_nap_ms(50);
+    test_call_waits(&waits);
+    watch = test_watch_begin();
+    send_message(s[0], 2, MESSAGE_MAX, 100, VIRTSOCK_E_TIMEOUT);
+    CHECK_TIME(watch, 100);
+    send_message(s[0], 2, MESSAGE_MAX, 0, VIRTSOCK_E_AGAIN);
+    recv_messages(s[1], 100);
+    test_call_end(&waits);
+    send_message(s[0], 3, 100, 1000, VIRTSOCK_OK);
+    recv_messages(s[1], 1);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
+static void *send_until_closed(void *v)
+{
+    struct sender  *w = v;
+    char            text[MESSAGE_MAX] = { 0 };
+    virtsock_status status;
+    size_t          n;
+
+    while ((status = virtsock_stream_send(w->s, text, sizeof text, &n, w->timeout_ms, NULL)) == VIRTSOCK_OK)
+        CHECK(n == sizeof text);
+    return (void *)(intptr_t)status;
+}
+
+/* Those, too, who wait for their turn. */
+TEST(a_close_ends_all_senders)
+{
+    struct test_call  calls[SENDERS];
+    struct test_watch closing;
+    struct sender     w[SENDERS];
+    virtsock_stream  *s[2];
+
+    if (!test_is_seqpacket())
+        SKIP("there are no messages");
+    test_pair(s, NULL);
+    for (int i = 0; i < SENDERS; i++) {
+        w[i] = (struct sender){ s[0], 0, 0, i % 2 == 0 ? -1 : TEST_PATIENT_MS, 0 };
+        test_call_begin(&calls[i], send_until_closed, &w[i]);
+        test_call_waits(&calls[i]);
+    }
+    test_nap_ms(50);
+    closing = test_watch_begin();
+    CHECK(virtsock_stream_close(s[0], 0, NULL) == VIRTSOCK_OK);
+    test_watch_end(&closing);
+    for (int i = 0; i < SENDERS; i++)
+        CHECK((intptr_t)test_call_end(&calls[i]) == VIRTSOCK_E_CANCELLED);
+    CHECK(test_wake_us(calls, SENDERS, &closing) < (50 + test_late_ms()) * 1000);
+    virtsock_stream_free(s[0]);
+    virtsock_stream_free(s[1]);
+}
+
 static void *accept_all(void *v)
 {
     struct work     *w = v;

@@ -276,6 +276,62 @@ void messages(void)
     free_pair(s);
 }
 
+enum { THREADS = 4, EACH = 50, LONGEST = 16000 };       /* each byte of a message tells which of all it is */
+
+struct sender {
+    virtsock_stream *s;
+    int              number;
+    pthread_t        thread;
+};
+
+static size_t size_of(int message)
+{
+    return 1 + (size_t)message * 7919 % LONGEST;
+}
+
+static void *send_messages(void *sender)
+{
+    struct sender *f = sender;
+    unsigned char  data[LONGEST];
+    virtsock_error e;
+    size_t         n;
+
+    for (int message = f->number; message < THREADS * EACH; message += THREADS) {
+        memset(data, message, size_of(message));
+        CHECK_OK(virtsock_stream_send(f->s, data, size_of(message), &n, f->number % 2 == 0 ? -1 : patient_ms(), &e), e);
+        CHECK(n == size_of(message));
+    }
+    return NULL;
+}
+
+/* Most of them wait for room, in the middle of a message. */
+void messages_of_threads(void)
+{
+    static unsigned char got[LONGEST + 1];
+    bool                 came[THREADS * EACH] = { false };
+    struct sender        senders[THREADS];
+    virtsock_stream     *s[2];
+    virtsock_error       e;
+    size_t               n;
+
+    make_pair(s, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        senders[i] = (struct sender){ .s = s[0], .number = i };
+        start(&senders[i].thread, send_messages, &senders[i]);
+    }
+    nap_us(100000);
+    for (int i = 0; i < THREADS * EACH; i++) {
+        CHECK_OK(virtsock_stream_recv(s[1], got, sizeof got, &n, patient_ms(), &e), e);
+        CHECK(got[0] < THREADS * EACH && !came[got[0]] && n == size_of(got[0]));
+        came[got[0]] = true;
+        for (size_t at = 1; at < n; at++)
+            CHECK(got[at] == got[0]);
+    }
+    for (int i = 0; i < THREADS; i++)
+        end(senders[i].thread);
+    free_pair(s);
+}
+
 static double processor_ms(void)
 {
     struct timespec t;

@@ -40,6 +40,7 @@
     ROW(huge_lengths, 0, "lengths above 4 GiB are not cut to 32 bits")                                                                  \
     ROW(more_than_2_gib, NEEDS_BYTES, "one call sends more than 2 GiB")                                                                \
     ROW(messages, NEEDS_MESSAGES, "one call is one message; a longer one is cut, and said to be")                                       \
+    ROW(messages_of_threads, NEEDS_MESSAGES, "messages that four threads send at once arrive whole, each once")                         \
     ROW(part_of_a_message, NEEDS_MESSAGES, "a message of which only a part came neither prolongs a wait nor keeps it busy")             \
     ROW(bulk, 0, "50 connections at once carry 20 MiB each way, hashed")                                                                \
     /* closing.c */                                                                                                                     \

@@ -41,10 +41,11 @@ static const struct row {
     { ANY, "socket", EPERM, OF(DENIED) },
     { ANY, "socket", EAFNOSUPPORT, OF(UNSUPPORTED) },
 
-    /* Waiting. A look that fails (at a connection under way, at a listener) is followed by one that tells. */
+    /* Waiting. A look that fails (at a connection under way, at a listener, after an empty message) is followed by one that
+     * tells. */
     { ANY, "poll", EAGAIN, SAME },
-    { "recv", "poll", ENOMEM, OF(NO_RESOURCES) },
-    { "recv", "poll", EINVAL, OF(SYSTEM) },
+    { "recv", "poll", ENOMEM, OF(NO_RESOURCES) | SAME },
+    { "recv", "poll", EINVAL, OF(SYSTEM) | SAME },
     { "send", "poll", ENOMEM, OF(NO_RESOURCES) },
     { "send", "poll", EINVAL, OF(SYSTEM) },
     { "close", "poll", ENOMEM, OF(NO_RESOURCES) },

@@ -40,6 +40,26 @@ def test_many_senders_and_receivers(pair) -> None:
     assert sum(counts) == 4 * MESSAGES
 
 
+def test_messages_of_several_senders_stay_whole(pair) -> None:
+    if IS_STREAM:
+        pytest.skip("for messages")
+    client, server = pair
+    count = 50
+
+    def send(sender: int) -> None:
+        for i in range(count):
+            size = 100 + (i * 7919 + sender * 3001) % 12000
+            client.sendmsg([size.to_bytes(4, "little"), bytes([sender]) * size])
+
+    with contextlib.ExitStack() as senders:
+        for sender in range(4):
+            senders.enter_context(running(lambda sender=sender: send(sender)))
+        for _ in range(4 * count):
+            message = server.recv(20000)
+            size = int.from_bytes(message[:4], "little")
+            assert len(message) == 4 + size and message[4:] == message[4:5] * size
+
+
 def test_many_acceptors(listener) -> None:
     served = []
 

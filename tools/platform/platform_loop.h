@@ -42,8 +42,8 @@ void loop_wake(struct loop *loop);
 void loop_yield(void);
 
 /* In place of a count: */
-/* It would block; an error; the kernel cannot do that with this socket; its peer takes no more. */
-enum { LOOP_AGAIN = -1, LOOP_BROKEN = -2, LOOP_UNABLE = -3, LOOP_UNWANTED = -4 };
+/* It would block; an error; the kernel cannot do that with this socket; its peer takes no more; it has ended. */
+enum { LOOP_AGAIN = -1, LOOP_BROKEN = -2, LOOP_UNABLE = -3, LOOP_UNWANTED = -4, LOOP_END = -5 };
 
 /* False: no pipes, or none that sockets can be joined by. */
 bool loop_pipe_open(int pipe[2]);

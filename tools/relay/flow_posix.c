@@ -21,7 +21,7 @@ static int64_t result(virtsock_status status, const size_t *done, const virtsock
     if (status == VIRTSOCK_OK)
         return (int64_t)*done;
     if (status == VIRTSOCK_E_EOF || status == VIRTSOCK_E_AGAIN)
-        return status == VIRTSOCK_E_EOF ? 0 : LOOP_AGAIN;
+        return status == VIRTSOCK_E_EOF ? LOOP_END : LOOP_AGAIN;
     return tool_takes_no_more(err) ? LOOP_UNWANTED : LOOP_BROKEN;
 }
 
@@ -68,7 +68,7 @@ static void look_for_pipe(struct relay_pair *pair, int from)
         take_pipe(pair, flow);
 }
 
-/* Bytes from an end into the flow that is empty, 0 at its end, or LOOP_. */
+/* Bytes from an end into the flow that is empty, or LOOP_. 0: an empty message, of which there is nothing to give. */
 static int64_t take(struct relay_pair *pair, int from)
 {
     struct relay_flow *flow = &pair->flow[from];
@@ -80,7 +80,7 @@ static int64_t take(struct relay_pair *pair, int from)
     if (has_pipe(flow)) {
         flow->given = 0;
         if ((n = loop_pipe_fill(flow->pipe, virtsock_stream_fd(pair->end[from]))) != LOOP_UNABLE)
-            return n;
+            return n != 0 ? n : LOOP_END;
         give_pipe_back(pair, flow);
         flow->pipe[1] = LOOP_UNABLE;
     }
@@ -214,10 +214,10 @@ enum flow_next flow_carry(struct relay_pair *pair, int from)
             give_pipe_back(pair, flow);
             return FLOW_WAITS;
         }
-        if (n < 0)
+        flow->ended = n == LOOP_END;
+        if (n < 0 && !flow->ended)
             return FLOW_BROKE;
-        flow->ended = n == 0;
-        flow->pending = (size_t)n;
+        flow->pending = flow->ended ? 0 : (size_t)n;
     }
     return keep(pair, flow) ? FLOW_HAS_MORE : FLOW_BROKE;
 }
