@@ -114,10 +114,10 @@ virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address 
     if (t->listen(&bound, address, options, &why) != VIRTSOCK_OK)
         return vs_fail(err, "listen", address, &why);
     if ((*out = listener_new(&bound, address, options, &why)) == NULL) {
-        if (address->scheme != VIRTSOCK_SCHEME_FD)
-            vs_close(bound.fd);
         if (t->unlisten != NULL)
             t->unlisten(&bound);
+        if (address->scheme != VIRTSOCK_SCHEME_FD)
+            vs_close(bound.fd);
         return vs_fail(err, "listen", address, &why);
     }
     (*out)->maker = t;

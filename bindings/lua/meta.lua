@@ -66,7 +66,7 @@ local virtsock = {}
 ---@field backoff_max? number the longest
 ---@field linger? number that `close` waits for the peer's end
 ---@field allow? string|string[] of listeners: whom to accept ("host", "local", "parent", a CID, "CID-CID", a GUID, "uid=N", "self"; ":privileged")
----@field backlog? integer
+---@field backlog? integer clients that wait to be accepted; as many as the system allows
 ---@field socket_mode? integer permission bits of a UNIX socket that listens; 0600
 ---@field buffer_min? integer
 ---@field buffer_size? integer

@@ -145,7 +145,8 @@ enum {
     VIRTSOCK_OPTION_BACKOFF_MAX   = 4,          /* ms; default 1000. Each pause is shortened at random by up to half */
     VIRTSOCK_OPTION_LINGER        = 5,          /* ms that close waits for the peer's end; default 1000 framed and on
                                                    Hyper-V, else 0 */
-    VIRTSOCK_OPTION_BACKLOG       = 6,          /* connections that wait to be accepted; default 128, at least 1 */
+    VIRTSOCK_OPTION_BACKLOG       = 6,          /* connections that wait to be accepted, at least 1; default: as many as
+                                                 * the system allows (Linux: net.core.somaxconn) */
     VIRTSOCK_OPTION_BUFFER_MIN    = 7,          /* bytes; vsock only */
     VIRTSOCK_OPTION_BUFFER_SIZE   = 8,          /* bytes; vsock: MIN and MAX are widened to it where they are unset */
     VIRTSOCK_OPTION_BUFFER_MAX    = 9,          /* bytes; vsock only */
@@ -391,9 +392,10 @@ VIRTSOCK_API virtsock_status virtsock_stream_get(const virtsock_stream *stream, 
 /* --- Listeners ---------------------------------------------------------------------------------------------------- */
 
 /* Listens; for the guest of a multiplexer at PATH_PORT, for HyperKit's at DIRECTORY/CID.PORT. A UNIX socket is 0600
- * from birth (SOCKET_MODE). A stale one at the path is replaced, anything else is IN_USE; the directory must be
- * readable, for its lock. UNSUPPORTED: a rule that the transport cannot check. fd:// adopts a listening socket. Does
- * not block; for the directory's lock it does, one second at most. */
+ * from birth (SOCKET_MODE). A stale one at the path is replaced, anything else is IN_USE; who has a socket there does
+ * not notice that it is looked at (on Windows alone he sees a client come and go). UNSUPPORTED: a rule that the
+ * transport cannot check; of a listening socket that fd:// adopts, its family. Does not block; for the lock of a
+ * directory in which a stale one is replaced it does, one second at most, and then does without. */
 VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_listen(virtsock_listener **out, const virtsock_address *address,
     const virtsock_options *options, virtsock_error *err);
 

@@ -29,6 +29,11 @@ void vs_wake_one(_Atomic uint32_t *word)
     (void)word;
 }
 
+uint32_t vs_process(void)
+{
+    return (uint32_t)getpid();
+}
+
 /* Nobody there and no room refuse alike. But a socket of another type is refused only where nobody has the file. */
 bool vs_is_full(const struct sockaddr *to, socklen_t length)
 {

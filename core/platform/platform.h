@@ -19,7 +19,7 @@ int64_t vs_now_ms(void);
 void vs_nap_us(unsigned us);
 /* For jitter, no secret. */
 uint32_t vs_random(void);
-/* This process; another number in a forked child. */
+/* This process; another number in a child, in a PID namespace of its own as well. */
 uint32_t vs_process(void);
 /* This process's user. */
 uint32_t vs_user(void);
@@ -58,8 +58,6 @@ struct vs_pending {
 
 /* Never blocks. VS_PENDING: under way, vs_connect_result tells when it is through; VS_FULL: UNIX with a full backlog, call again. */
 int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pending);
-/* What vs_connect answers where a socket's file has no listener any more. */
-bool vs_nobody_listens(int os_code);
 /* 0: connected; VS_PENDING; or the code it failed with. */
 int vs_connect_result(virtsock_fd fd, struct vs_pending *pending);
 /* Bytes from the peer are awaited: pending->fd tells of them. */
@@ -116,10 +114,12 @@ int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 #ifdef _WIN32
 #define VS_WAITS_INSIDE true
 #define VS_TELLS_USERS  false           /* vs_peer_user does */
+#define VS_TELLS_BOUND  false           /* vs_holder_of does */
 #define VS_HYPERV_HOST  true            /* there are vs_run and vs_service_ */
 #else
 #define VS_WAITS_INSIDE false
 #define VS_TELLS_USERS  true
+#define VS_TELLS_BOUND  true
 #define VS_HYPERV_HOST  false
 #endif
 
@@ -156,9 +156,14 @@ void vs_wake_close(virtsock_fd wake);
 
 /* --- Names in the file system ---------------------------------------------------------------------------------------- */
 
-/* A path's directory, locked against other users of this library. Waits one second at most. */
-int vs_lock_directory(virtsock_fd *out, const char *path);
+/* A path's directory, locked against other users of this library. Waits one second at most. -1: not to be had. */
+virtsock_fd vs_lock_directory(const char *path);
 void vs_unlock_directory(virtsock_fd lock);
+/* Who has the UNIX socket of a file: somebody, nobody any more (STALE), or it has gone meanwhile; HIDDEN: this user may
+ * not ask. UNKNOWN: *code says why. Where VS_TELLS_BOUND no listener notices, and who has bound it and does not listen
+ * yet is somebody. Elsewhere it is a connection that comes and goes. */
+enum vs_holder { VS_HELD, VS_STALE, VS_GONE, VS_HIDDEN, VS_UNKNOWN };
+enum vs_holder vs_holder_of(const struct vs_end *at, int type, int *code);
 enum vs_file { VS_FILE_NONE, VS_FILE_SOCKET, VS_FILE_OTHER };
 struct vs_file_id {
     uint64_t device, inode;

@@ -38,11 +38,6 @@ void vs_nap_us(unsigned us)
         nanosleep(&t, NULL);
 }
 
-uint32_t vs_process(void)
-{
-    return (uint32_t)getpid();
-}
-
 uint32_t vs_user(void)
 {
     return (uint32_t)geteuid();

@@ -28,36 +28,36 @@ int vs_open_file(const char *path, int flags)
     return fd;
 }
 
-int vs_lock_directory(virtsock_fd *out, const char *path)
+/* Whoever can read the directory can hold the lock: it is waited for, and then done without. */
+virtsock_fd vs_lock_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char        directory[sizeof((struct vs_end *)0)->path] = ".";
     size_t      n = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
     int         fd;
 
-    if (n >= sizeof directory)
-        return ENAMETOOLONG;
-    if (n > 0) {
+    if (n > 0 && n < sizeof directory) {
         memcpy(directory, path, n);
         directory[n] = '\0';
     }
     if ((fd = vs_open_file(directory, O_RDONLY | O_DIRECTORY)) < 0)
-        return errno;
+        return -1;
     for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
         if (tries == 200 || (errno != EWOULDBLOCK && errno != EINTR)) {
-            int code = errno == EWOULDBLOCK ? EADDRINUSE : errno;
-
             vs_close(fd);
-            return code;
+            return -1;
         }
         vs_nap_us(5000);
     }
-    *out = fd;
-    return 0;
+    return fd;
 }
 
+/* Not by the close alone: a child that was forked meanwhile has the descriptor, too. */
 void vs_unlock_directory(virtsock_fd lock)
 {
+    if (lock < 0)
+        return;
+    flock((int)lock, LOCK_UN);
     vs_close(lock);
 }
 

@@ -125,9 +125,30 @@ int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pendi
     return code == EINPROGRESS || code == EINTR ? VS_PENDING : code;
 }
 
-bool vs_nobody_listens(int os_code)
+/* By a socket of another type: where somebody has the file it is refused for its type, and he never hears of it. */
+enum vs_holder vs_holder_of(const struct vs_end *at, int type, int *code)
 {
-    return os_code == ECONNREFUSED;
+    union any_address address;
+    socklen_t         length;
+    int               fd;
+
+    (void)type;
+    if ((*code = to_system(&address, &length, at, true)) != 0)
+        return VS_UNKNOWN;
+    if ((fd = vs_new_socket(AF_UNIX, SOCK_DGRAM)) < 0) {
+        *code = errno;
+        return VS_UNKNOWN;
+    }
+    do
+        *code = connect(fd, &address.any, length) == 0 ? EPROTOTYPE : errno;
+    while (*code == EINTR);
+    vs_close(fd);
+    switch (*code) {
+    case ECONNREFUSED: return VS_STALE;
+    case ENOENT:       return VS_GONE;
+    case EACCES:       return VS_HIDDEN;
+    default:           return VS_HELD;
+    }
 }
 
 int vs_connect_result(virtsock_fd fd, struct vs_pending *pending)

@@ -40,40 +40,42 @@ static int identify(HANDLE file, struct vs_file_id *id, DWORD *attributes)
 }
 
 /* A mutex with the directory's identity in its name: no file is left, and it goes with its holder. */
-int vs_lock_directory(virtsock_fd *out, const char *path)
+virtsock_fd vs_lock_directory(const char *path)
 {
     struct vs_file_id id = { 0, 0 };
     wchar_t           wide[PATH_CAP], name[64];
     HANDLE            directory, mutex;
     DWORD             attributes;
     size_t            end = 0;
-    int               code = vs_wide_path(wide, PATH_CAP, path);
+    int               code;
 
-    if (code != 0)
-        return code;
+    if (vs_wide_path(wide, PATH_CAP, path) != 0)
+        return -1;
     for (size_t i = 0; wide[i] != 0; i++)
         if (wide[i] == L'/' || wide[i] == L'\\')
             end = i + 1;
     wide[end] = 0;
-    if ((code = open_at(&directory, end == 0 ? L"." : wide)) != 0)
-        return code;
+    if (open_at(&directory, end == 0 ? L"." : wide) != 0)
+        return -1;
     code = identify(directory, &id, &attributes);
     CloseHandle(directory);
     if (code != 0)
-        return code;
-    swprintf(name, sizeof name / sizeof name[0], L"Local\\virtsock-%08lx-%016llx", (unsigned long)id.device, (unsigned long long)id.inode);
+        return -1;
+    swprintf(name, sizeof name / sizeof name[0], L"Local\\virtsock-%08lx-%016llx", (unsigned long)id.device,
+             (unsigned long long)id.inode);
     if ((mutex = CreateMutexW(NULL, FALSE, name)) == NULL)
-        return (int)GetLastError();
+        return -1;
     if (WaitForSingleObject(mutex, 1000) == WAIT_TIMEOUT) {
         CloseHandle(mutex);
-        return WSAEADDRINUSE;
+        return -1;
     }
-    *out = (virtsock_fd)(intptr_t)mutex;
-    return 0;
+    return (virtsock_fd)(intptr_t)mutex;
 }
 
 void vs_unlock_directory(virtsock_fd lock)
 {
+    if (lock < 0)
+        return;
     ReleaseMutex((HANDLE)(intptr_t)lock);
     CloseHandle((HANDLE)(intptr_t)lock);
 }

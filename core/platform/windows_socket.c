@@ -221,9 +221,18 @@ int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pendi
     return code == VS_PENDING ? vs_connect_result(fd, pending) : code;
 }
 
-bool vs_nobody_listens(int os_code)
+/* There is one type of socket alone, so it is a connection, and one who does not listen yet refuses it as nobody does. */
+enum vs_holder vs_holder_of(const struct vs_end *at, int type, int *code)
 {
-    return os_code == WSAECONNREFUSED;
+    struct vs_pending pending = { -1, NULL };
+    virtsock_fd       fd;
+
+    if ((*code = vs_socket(&fd, VS_FAMILY_UNIX, type)) != 0)
+        return VS_UNKNOWN;
+    *code = vs_connect(fd, at, &pending);
+    vs_abandon(fd, &pending);
+    vs_close(fd);
+    return *code == WSAECONNREFUSED ? VS_STALE : VS_HELD;
 }
 
 int vs_connect_result(virtsock_fd fd, struct vs_pending *pending)

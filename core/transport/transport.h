@@ -85,7 +85,7 @@ extern const struct vs_transport vs_vm, vs_hyperkit, vs_mux, vs_unix, vs_tcp, vs
      | VS_OPTION_BIT(VIRTSOCK_OPTION_LINGER) | VS_OPTION_BIT(VIRTSOCK_OPTION_BACKLOG)                           \
      | VS_OPTION_BIT(VIRTSOCK_OPTION_MESSAGE_MAX) | VS_OPTION_BIT(VIRTSOCK_OPTION_INTERRUPTIBLE)                \
      | (VS_WAITS_INSIDE ? 0 : VS_OPTION_BIT(VIRTSOCK_OPTION_STAYS)))
-#define VS_BACKLOG 128                  /* unless the option says otherwise */
+#define VS_BACKLOG INT32_MAX            /* unless the option says otherwise: every system cuts it to what it allows */
 
 /* NULL, with *why, for a scheme that this version or this system does not have. */
 const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cause *why);

@@ -75,14 +75,23 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
 
 /* --- Listening --------------------------------------------------------------------------------------------------------------- */
 
-/* Makes way at the path, under the directory's lock: a socket to which a connection is refused has no listener any more. */
-static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cause *why)
+/* Removes a socket if it is still that one. */
+static int remove_socket(const char *path, const struct vs_file_id *id)
 {
     enum vs_file      what;
-    struct vs_file_id id;
-    virtsock_fd       probe;
-    struct vs_pending pending = { -1, NULL };
-    int               code = vs_file_at(at->path, &what, &id);
+    struct vs_file_id now;
+    int               code = vs_file_at(path, &what, &now);
+
+    if (code != 0 || what != VS_FILE_SOCKET || now.device != id->device || now.inode != id->inode)
+        return code;
+    return vs_remove(path);
+}
+
+/* OK: nothing is in the way. AGAIN: a stale socket is, the file *id. */
+static virtsock_status look(const struct vs_end *at, int type, struct vs_file_id *id, struct vs_cause *why)
+{
+    enum vs_file what;
+    int          code = vs_file_at(at->path, &what, id);
 
     if (code != 0)
         return os_cause(why, code);
@@ -90,14 +99,26 @@ static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cau
         return VIRTSOCK_OK;
     if (what != VS_FILE_SOCKET)
         return vs_because(why, VIRTSOCK_E_IN_USE, "what stands at that path is no socket, and is left alone");
-    if ((code = vs_socket(&probe, VS_FAMILY_UNIX, type)) != 0)
-        return os_cause(why, code);
-    code = vs_connect(probe, at, &pending);
-    vs_abandon(probe, &pending);
-    vs_close(probe);
-    if (!vs_nobody_listens(code))
-        return vs_because(why, VIRTSOCK_E_IN_USE, "somebody listens on that socket");
-    code = vs_remove(at->path);
+    switch (vs_holder_of(at, type, &code)) {
+    case VS_STALE:   return VIRTSOCK_E_AGAIN;
+    case VS_GONE:    return VIRTSOCK_OK;
+    case VS_HELD:    return vs_because(why, VIRTSOCK_E_IN_USE, "somebody listens on that socket, or is about to");
+    case VS_HIDDEN:  return vs_because(why, VIRTSOCK_E_IN_USE, "a socket of another user stands there, and whether "
+                                                               "somebody listens on it is not this user's to see");
+    default:         return os_cause(why, code);
+    }
+}
+
+/* Makes way for a listener, under the directory's lock. */
+static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cause *why)
+{
+    struct vs_file_id stale;
+    virtsock_status   status = look(at, type, &stale, why);
+    int               code;
+
+    if (status != VIRTSOCK_E_AGAIN)
+        return status;
+    code = remove_socket(at->path, &stale);
     return code == 0 ? VIRTSOCK_OK : os_cause(why, code);
 }
 
@@ -112,21 +133,27 @@ static int bind_at(struct vs_bound *out, const struct vs_end *at, int type, cons
         return code;
     if ((code = vs_file_at(at->path, &what, &out->file)) == 0 && (code = vs_set_mode_after(at->path, &out->file, mode)) == 0)
         code = vs_listen(out->fd, (int)vs_option(options, VIRTSOCK_OPTION_BACKLOG, VS_BACKLOG));
-    if (code != 0)
+    if (code != 0 && what == VS_FILE_NONE)              /* it cannot be seen */
         vs_remove(at->path);
+    else if (code != 0)
+        remove_socket(at->path, &out->file);
     return code;
 }
 
+/* The lock is for those who find the same stale socket at once: the second finds the first's in its place. Where nothing
+ * is in the way, bind decides between them. */
 virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options, struct vs_cause *why)
 {
-    virtsock_fd     lock;
-    virtsock_status status;
-    int             code;
+    struct vs_file_id stale;
+    virtsock_fd       lock = -1;
+    virtsock_status   status = VS_TELLS_BOUND ? look(at, type, &stale, why) : VIRTSOCK_E_AGAIN;
+    int               code;
 
-    if ((code = vs_lock_directory(&lock, at->path)) != 0)
-        return os_cause(why, code);
     out->at = *at;
-    status = make_way(at, type, why);
+    if (status == VIRTSOCK_E_AGAIN) {
+        lock = vs_lock_directory(at->path);
+        status = make_way(at, type, why);
+    }
     if (status == VIRTSOCK_OK && (code = bind_at(out, at, type, options)) != 0) {
         status = os_cause(why, code);
         if (out->fd >= 0)
@@ -136,19 +163,10 @@ virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, in
     return status;
 }
 
-/* If the lock cannot be had the file stays: the next listener finds it stale. */
+/* Its descriptor is open: nobody takes the file for a stale one meanwhile. */
 void vs_unix_unlisten(const struct vs_bound *bound)
 {
-    const char       *path = bound->at.path;
-    enum vs_file      what;
-    struct vs_file_id id;
-    virtsock_fd       lock;
-
-    if (vs_lock_directory(&lock, path) != 0)
-        return;
-    if (vs_file_at(path, &what, &id) == 0 && what == VS_FILE_SOCKET && id.device == bound->file.device && id.inode == bound->file.inode)
-        vs_remove(path);
-    vs_unlock_directory(lock);
+    remove_socket(bound->at.path, &bound->file);
 }
 
 static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)

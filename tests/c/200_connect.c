@@ -519,6 +519,21 @@ TEST(two_listeners_on_one_address)
     virtsock_address_free(a);
 }
 
+/* A listener for one client alone still waits for it. */
+TEST(a_second_listener_is_nobody_s_client)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l, *m;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_listen(&m, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK_STATUS(virtsock_accept(&s, l, 0, &e), VIRTSOCK_E_AGAIN, e);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+}
+
 /* A connection waits for room in the backlog; AF_VSOCK refuses it, so it is tried again. */
 /* proves: C5 */
 TEST(full_backlog)
@@ -553,6 +568,25 @@ TEST(full_backlog)
     virtsock_address_free(a);
     virtsock_options_free(one);
     virtsock_options_free(o);
+}
+
+/* More than any number that a program would think of. */
+TEST(a_crowd_waits_to_be_accepted)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_options  *soon = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 5000);
+    virtsock_listener *l;
+    virtsock_stream   *s[300];
+    virtsock_error     e = { 0 };
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    for (int i = 0; i < 300; i++)
+        CHECK_OK(virtsock_connect(&s[i], a, soon, &e), e);
+    for (int i = 0; i < 300; i++)
+        virtsock_stream_free(s[i]);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    virtsock_options_free(soon);
 }
 
 TEST(accept_without_a_client)
@@ -683,7 +717,10 @@ NO_TEST(another_s_socket_is_not_removed_at_close, NO_UNIX)
 NO_TEST(directories_that_will_not_do, NO_UNIX)
 NO_TEST(a_link_to_a_stale_socket_stays, NO_UNIX)
 NO_TEST(who_cannot_answer_keeps_the_name, NO_UNIX)
-NO_TEST(a_locked_directory_is_waited_for, NO_UNIX)
+NO_TEST(a_locked_directory_stops_nobody, NO_UNIX)
+NO_TEST(a_child_holds_no_lock, NO_UNIX)
+NO_TEST(what_is_hidden_stays, NO_UNIX)
+NO_TEST(a_mode_without_proc, NO_UNIX)
 NO_TEST(the_root_has_a_lock_of_its_own, NO_UNIX)
 NO_TEST(buffers_are_as_large_as_asked, "of what SO_SNDBUF and SO_RCVBUF are on Linux")
 
@@ -902,11 +939,13 @@ TEST(what_is_no_stale_socket_stays)
     struct stat        before, after;
     int                fd;
 
-    fd = raw_listener(path, true);                              /* somebody else's live one */
-    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
-    CHECK(access(path, F_OK) == 0);
-    close(fd);
-    unlink(path);
+    for (int i = 0; i < 2; i++) {                               /* somebody else's live one, or not yet */
+        fd = raw_listener(path, i == 0);
+        CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+        CHECK(strstr(e.message, "somebody listens") != NULL && access(path, F_OK) == 0);
+        close(fd);
+        unlink(path);
+    }
     fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);      /* a file */
     CHECK(write(fd, "precious", 8) == 8 && fstat(fd, &before) == 0);
     CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
@@ -1015,24 +1054,78 @@ TEST(who_cannot_answer_keeps_the_name)
     virtsock_options_free(soon);
 }
 
-/* For a second; a lock that others share is one, too. */
-TEST(a_locked_directory_is_waited_for)
+/* Who can read a directory can lock it. Then a stale socket takes a second, and nothing else waits. */
+TEST(a_locked_directory_stops_nobody)
 {
     if (!test_is_unix())
         SKIP("for UNIX sockets");
     virtsock_address  *a = test_parse(test_address());
     virtsock_listener *l;
     virtsock_error     e = { 0 };
+    struct test_watch  w;
     int                fd = open(test_directory(), O_RDONLY | O_CLOEXEC);
-    int64_t            start = test_ms();
 
     CHECK(fd >= 0 && flock(fd, LOCK_SH) == 0);
-    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
-    CHECK(test_ms() - start >= 1000 && access(path_of(a), F_OK) != 0);
+    for (int stale = 0; stale < 2; stale++) {
+        if (stale)
+            close(raw_listener(path_of(a), true));
+        w = test_watch_begin();
+        CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+        CHECK_TOOK(w, stale ? 1000 : 0, stale ? 1900 + test_late_ms() : 900);
+        w = test_watch_begin();
+        virtsock_listener_free(l);
+        CHECK_TOOK(w, 0, 900);
+        CHECK(access(path_of(a), F_OK) != 0);
+    }
     close(fd);
-    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
-    virtsock_listener_free(l);
     virtsock_address_free(a);
+}
+
+struct taker {
+    virtsock_address *address;
+    _Atomic bool      stop;
+};
+
+static void *take_over_stale_ones(void *v)
+{
+    struct taker      *t = v;
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+
+    while (!t->stop) {
+        CHECK(mknod(path_of(t->address), S_IFSOCK | 0600, 0) == 0);         /* a stale one that no child can have */
+        CHECK_OK(virtsock_listen(&l, t->address, NULL, &e), e);
+        virtsock_listener_free(l);
+    }
+    return NULL;
+}
+
+/* Whatever a fork met: the child has no lock, though it lives on. */
+TEST(a_child_holds_no_lock)
+{
+    if (!test_is_unix())
+        SKIP("for UNIX sockets");
+    struct taker taker = { test_parse(test_address()), false };
+    int          fd = open(test_directory(), O_RDONLY | O_CLOEXEC);
+    pid_t        children[60];
+    pthread_t    t;
+
+    pthread_create(&t, NULL, take_over_stale_ones, &taker);
+    for (int i = 0; i < 60; i++) {
+        if ((children[i] = fork()) == 0) {
+            close(STDOUT_FILENO), close(STDERR_FILENO);
+            sleep(10);
+            _exit(0);
+        }
+        test_nap_ms(1);
+    }
+    taker.stop = true;
+    pthread_join(t, NULL);
+    CHECK(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
+    for (int i = 0; i < 60; i++)
+        CHECK(kill(children[i], SIGKILL) == 0 && waitpid(children[i], NULL, 0) == children[i]);
+    close(fd);
+    virtsock_address_free(taker.address);
 }
 
 /* It is not the working directory that is locked for a path of one part. */
@@ -1045,17 +1138,76 @@ TEST(the_root_has_a_lock_of_its_own)
     virtsock_address  *a;
     virtsock_listener *l;
     virtsock_error     e = { 0 };
+    struct test_watch  w;
     char               text[60];
     int                fd = open(test_directory(), O_RDONLY | O_CLOEXEC), here = open(".", O_RDONLY | O_CLOEXEC);
 
     snprintf(text, sizeof text, "unix:///virtsock-test-%d", (int)getpid());
     a = test_parse(text);
     CHECK(fd >= 0 && here >= 0 && flock(fd, LOCK_EX) == 0 && chdir(test_directory()) == 0);
+    close(raw_listener(path_of(a), true));
+    w = test_watch_begin();
     CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_TOOK(w, 0, 900);
     virtsock_listener_free(l);
     CHECK(access(path_of(a), F_OK) != 0 && fchdir(here) == 0);
     close(fd), close(here);
     virtsock_address_free(a);
+}
+
+/* A socket that may not be asked is no stale one, and nobody says that one listens there. */
+TEST(what_is_hidden_stays)
+{
+    if (!test_is_unix())
+        SKIP("for UNIX sockets");
+    if (geteuid() != 0)
+        SKIP("needs root, to be two users");
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    mode_t             old = umask(077);
+
+    close(raw_listener(path_of(a), true));
+    umask(old);
+    CHECK(chmod(test_directory(), 01777) == 0 && seteuid(65534) == 0);
+    CHECK_STATUS(virtsock_listen(&l, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK(strstr(e.message, "another user") != NULL && seteuid(0) == 0 && access(path_of(a), F_OK) == 0);
+    unlink(path_of(a));
+    virtsock_address_free(a);
+}
+
+/* In a first ramdisk, or in a chroot: what the umask takes, Linux 6.6 gives back, and others say what is missing. */
+static int listens_without_proc(void)
+{
+    virtsock_address  *a = test_parse("unix:///bare.sock");
+    virtsock_options  *o = with(VIRTSOCK_OPTION_SOCKET_MODE, 0660);
+    virtsock_listener *l;
+    virtsock_error     e = { 0 };
+    struct stat        file;
+    int                fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool               can = syscall(452, fd, "", 0700, 0x1000) == 0;           /* fchmodat2, AT_EMPTY_PATH */
+
+    umask(077);
+    if (virtsock_listen(&l, a, o, &e) == VIRTSOCK_OK)
+        return !can || stat("/bare.sock", &file) != 0 || (file.st_mode & 0777) != 0660;
+    return can || e.status != VIRTSOCK_E_UNSUPPORTED || strstr(e.message, "/proc") == NULL || access("/bare.sock", F_OK) == 0;
+}
+
+TEST(a_mode_without_proc)
+{
+    char  bare[200];
+    pid_t pid;
+    int   status;
+
+    if (!test_is_unix())
+        SKIP("for UNIX sockets");
+    if (geteuid() != 0)
+        SKIP("needs root, to change the root directory");
+    if ((pid = fork()) == 0)
+        _exit(chroot(test_directory()) != 0 || chdir("/") != 0 ? 2 : listens_without_proc());
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    snprintf(bare, sizeof bare, "%s/bare.sock", test_directory());
+    unlink(bare);
 }
 
 static int buffer_of(const virtsock_stream *s, int which)
@@ -1308,6 +1460,7 @@ NO_TEST(an_adopted_stream_is_what_it_is, "Windows has neither socketpair nor seq
 NO_TEST(an_adopted_stream_stays_blocking, "sockets have no such flags")
 NO_TEST(an_adopted_listener_does_not_block, "sockets have no such flags")
 NO_TEST(what_is_not_adopted_stays_as_it_was, "adopts what Windows does not have")
+NO_TEST(an_address_of_a_listener_takes_its_rules, "adopts what Windows does not have")
 
 #else
 
@@ -1535,6 +1688,37 @@ TEST(what_is_not_adopted_stays_as_it_was)
     }
     virtsock_address_free(a);
     virtsock_options_free(o);
+}
+
+/* All that the socket can check, as the function for it does. */
+TEST(an_address_of_a_listener_takes_its_rules)
+{
+    static const char *const rules[] = { "host", "parent", "local", "3", "4-9:privileged", "self", "uid=0",
+                                         "90db8b89-0d35-4f79-8ce9-49ea0ac8b7cd" };
+    virtsock_address        *a = test_parse(test_address());
+    int                      taken = 0;
+
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        virtsock_options *o = virtsock_options_new();
+        virtsock_error    e = { 0 };
+        virtsock_status   status[2];
+
+        CHECK_OK(virtsock_options_allow(o, rules[i], &e), e);
+        for (int by_address = 0; by_address < 2; by_address++) {
+            virtsock_listener *l;
+            int                fd = blocking_listener(a);
+
+            status[by_address] = adopt(&l, fd, by_address == 1, o, &e);
+            CHECK(test_is_open(fd));
+            virtsock_listener_free(l);
+            if (status[by_address] != VIRTSOCK_OK)
+                close(fd);
+        }
+        CHECK(status[0] == status[1] && (status[0] == VIRTSOCK_OK || status[0] == VIRTSOCK_E_UNSUPPORTED));
+        taken += status[0] == VIRTSOCK_OK;
+    }
+    CHECK(taken == (test_is_vsock() ? 5 : test_is_unix() ? 3 : 0));
+    virtsock_address_free(a);
 }
 
 #endif

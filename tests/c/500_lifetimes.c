@@ -160,6 +160,7 @@ NO_TEST(the_name_is_its_maker_s, "Windows has no fork")
 NO_TEST(a_wake_is_not_inherited, "Windows has no wakes")
 NO_TEST(a_child_of_a_closing_parent, "Windows has no fork")
 NO_TEST(a_child_s_waits_are_its_own, "Windows has no fork")
+NO_TEST(a_child_in_a_pid_namespace, "Windows has no fork")
 
 #else
 
@@ -365,6 +366,64 @@ TEST(the_name_is_its_maker_s)
     virtsock_listener_free(l);
     virtsock_address_free(a);
 }
+
+#ifdef __linux__
+
+#include <sched.h>
+
+/* A child that is 1 in a namespace of its own. -1: not permitted. */
+static pid_t fork_as_first(void)
+{
+    return unshare(CLONE_NEWPID) == 0 ? fork() : -1;
+}
+
+/* As a container's first process: its number is 1, and its child's, too. */
+static int live_as_first(void)
+{
+    virtsock_address  *a = test_parse(test_address());
+    virtsock_listener *l;
+    virtsock_stream   *s;
+    virtsock_error     e = { 0 };
+    pid_t              pid;
+    int                status;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    if ((pid = fork_as_first()) == 0) {
+        if (getpid() != 1)
+            _exit(3);
+        virtsock_listener_free(l);
+        _exit(0);
+    }
+    if (getpid() != 1 || waitpid(pid, &status, 0) != pid || status != 0)
+        return 2;
+    if (virtsock_connect(&s, a, NULL, &e) != VIRTSOCK_OK)
+        return 1;                       /* the child took the name away */
+    virtsock_stream_free(s);
+    virtsock_listener_free(l);
+    virtsock_address_free(a);
+    return 0;
+}
+
+/* proves: T4 */
+TEST(a_child_in_a_pid_namespace)
+{
+    pid_t outer, pid;
+    int   status;
+
+    if ((outer = fork()) == 0) {        /* so that the test's own children stay in its namespace */
+        if ((pid = fork_as_first()) == 0)
+            _exit(live_as_first());
+        _exit(pid < 0 ? 77 : waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 9);
+    }
+    CHECK(waitpid(outer, &status, 0) == outer && WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        SKIP("needs root, for a PID namespace");
+    CHECK(WEXITSTATUS(status) == 0);
+}
+
+#else
+NO_TEST(a_child_in_a_pid_namespace, "of Linux")
+#endif
 
 #endif
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,6 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -370,7 +370,7 @@ int     fault_chmod(const char *path, mode_t mode);
 int     fault_fchmod(int fd, mode_t mode);
 int     fault_ioctl(int fd, unsigned long request, void *value);
 int     fault_nanosleep(const struct timespec *time, struct timespec *left);
-ssize_t fault_getrandom(void *buf, size_t size, unsigned flags);
+long    fault_syscall(long number, ...);
 
 int fault_flock(int fd, int operation)
 {
@@ -414,7 +414,17 @@ int fault_nanosleep(const struct timespec *time, struct timespec *left)
     return FAILS("nanosleep", EINTR) ? -1 : nanosleep(time, left);
 }
 
-ssize_t fault_getrandom(void *buf, size_t size, unsigned flags)
+/* Of a descriptor, a name, a mode and flags: fchmodat2, where there is no /proc. */
+long fault_syscall(long number, ...)
 {
-    return FAILS("getrandom", EAGAIN, ENOSYS) ? -1 : getrandom(buf, size, flags);
+    va_list more;
+    long    fd, name, mode, flags;
+
+    va_start(more, number);
+    fd = va_arg(more, int);
+    name = (long)va_arg(more, const char *);
+    mode = va_arg(more, int);
+    flags = va_arg(more, int);
+    va_end(more);
+    return FAILS("syscall", ENOSYS, EPERM) ? -1 : syscall(number, fd, name, mode, flags);
 }

@@ -44,6 +44,23 @@ test("refused_and_in_use", function()
   check.fails("refused", "connect", virtsock.connect(text))
 end)
 
+-- A listener for one client alone still waits for it.
+test("a_second_listener_is_nobody_s_client", function()
+  local text = check.address()
+  local listener = assert(virtsock.listen(text, { timeout = 0 }))
+  check.fails("in use", "listen", virtsock.listen(text))
+  check.stops("timeout", nil, listener:accept())
+  listener:close()
+end)
+
+test("a_crowd_waits_to_be_accepted", function()
+  local text = check.address()
+  local listener, crowd = assert(virtsock.listen(text)), {}
+  for i = 1, 300 do crowd[i] = assert(virtsock.connect(text, { connect_timeout = 5 })) end
+  for i = 1, 300 do crowd[i]:abort() end                -- a close would wait for each, over Hyper-V
+  listener:close()
+end)
+
 test("waits_and_tells_the_last_cause", function()
   local text = check.address()
   check.takes(0.15, function()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import socket
 import stat
@@ -137,6 +139,53 @@ def test_the_socket_file(address) -> None:
     with pytest.raises(OSError) as caught:
         virtsock.listen(where)
     assert caught.value.status == Status.IN_USE and os.path.exists(where.path)
+
+
+def test_a_second_listener_is_nobody_s_client(address) -> None:
+    """One for a single client still waits for it; and who has bound and does not listen yet keeps the name."""
+    where = address()
+    with virtsock.listen(where, timeout=0) as first:
+        with fails_with(Status.IN_USE, "somebody listens"):
+            virtsock.listen(where)
+        with pytest.raises(BlockingIOError):
+            first.accept()
+
+
+@unix_only
+def test_who_does_not_listen_yet_keeps_the_name(address) -> None:
+    where = address()
+    with socket.socket(socket.AF_UNIX, TYPE) as plain:
+        plain.bind(where.path)
+        with fails_with(Status.IN_USE, "or is about to"):
+            virtsock.listen(where)
+        plain.listen()
+        with virtsock.connect(where):
+            plain.accept()[0].close()
+    os.unlink(where.path)
+
+
+def test_a_crowd_waits_to_be_accepted(address) -> None:
+    where = address()
+    with virtsock.listen(where), contextlib.ExitStack() as crowd:
+        for _ in range(300):
+            crowd.enter_context(virtsock.connect(where, connect_timeout=5))
+
+
+@unix_only
+def test_a_locked_directory_stops_nobody(address) -> None:
+    where = address()
+    lock = os.open(os.path.dirname(where.path), os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        for _ in range(2):
+            with virtsock.listen(where), virtsock.connect(where):
+                pass
+            assert not os.path.exists(where.path)
+            with socket.socket(socket.AF_UNIX, TYPE) as stale:
+                stale.bind(where.path)
+    finally:
+        os.close(lock)
+    os.unlink(where.path)
 
 
 def test_iterating_ends_with_the_close(listener) -> None:

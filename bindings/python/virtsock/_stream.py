@@ -85,7 +85,8 @@ def listen(
 
     allow: whom, by rules like "host", "local", "parent", "3-9", "uid=1000", "self"; none admits everybody. A rule that the transport
     cannot check is refused (status UNSUPPORTED).
-    backlog: clients that wait to be accepted, 128. socket_mode: permission bits of a UNIX socket, 0o600. timeout: of `accept`, seconds.
+    backlog: clients that wait to be accepted, as many as the system allows. socket_mode: permission bits of a UNIX socket,
+    0o600. timeout: of `accept`, seconds.
     linger (seconds), buffer_* and message_max (bytes), hyperv_*: as for `connect`, of the streams that come.
     """
     ms = milliseconds(timeout)
