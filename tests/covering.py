@@ -23,6 +23,9 @@ from typing import NamedTuple
 FACTORS = ("build", "transport", "lua", "version", "collector", "protocol", "way", "ends", "place")
 # What the same behaviour shows at less cost: names of items; one that ends within its brackets is all that begin so.
 LEFT = {
+    "tests/build/test_old_systems.py::test_an_old_glibc[2.28]": "the oldest shows what those between miss; ten seconds of zig's each",
+    "tests/build/test_old_systems.py::test_an_old_glibc[2.31]": "the same of a later one; ten seconds, too",
+    "tests/build/test_old_systems.py::test_an_old_glibc[2.41]": "the same of the newest that zig knows well",
     "tests/vm/test_dask.py::test_two_workers_in_a_guest": "Dask takes minutes to start in a machine emulated twice; behind a multiplexer it does all of that",
     "tests/vm/test_grpc.py::test_host_and_guest": "gRPC does so, too; the relays at the ends of vhost are in test_relay.py and test_others.py",
     "tests/vm/test_faults.py::test_before_the_guest_listens[vhost]": "half a minute to boot a machine in an emulated one; the one that is killed is enough",
@@ -36,7 +39,7 @@ LEFT = {
 FAST_BUILDS = ("dev", "asan", "tsan")
 # Virtual machines, Windows; builds of packages and of programs; each failing call once; what measures, and what goes on for long.
 NOT_FAST = ("tests/vm/", "tests/wine/",
-            "tests/api/test_coverage.py", "tests/api/test_install.py", "tests/api/test_packages.py", "tests/api/test_proofs.py",
+            "tests/build/", "tests/api/test_coverage.py", "tests/api/test_install.py", "tests/api/test_packages.py", "tests/api/test_proofs.py",
             "tests/api/test_types.py", "tests/test_embedding.py", "tests/test_python_asan.py", "tests/test_rock.py",
             "tests/test_fault.py", "tests/test_bench.py", "tests/test_virtsock_bench.py", "tests/test_transports.py",
             "tests/python/test_750_endurance.py")

@@ -30,7 +30,7 @@ int64_t vs_now_ms(void)
 
 void vs_nap_us(unsigned us)
 {
-    struct timespec t = { us / 1000000, (long)(us % 1000000) * 1000 };
+    struct timespec t = { (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
 
     if (us == 0)
         sched_yield();

@@ -40,7 +40,7 @@ static int measure(const char *text)
                 return 1;
             virtsock_address_free(a);
         }
-        rounds[i] = (double)(now_ns() - start) / CALLS;
+        rounds[i] = (double)(now_ns() - start) / (double)CALLS;
     }
     qsort(rounds, ROUNDS, sizeof rounds[0], by_value);
     printf("%-60s %7.1f ns (best %.1f)\n", text, rounds[ROUNDS / 2], rounds[0]);

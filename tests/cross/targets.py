@@ -8,7 +8,7 @@ import shutil
 from builds import BUILD
 
 # Target: qemu-user's name of it; None: this machine runs it.
-TARGETS = {"linux-aarch64": "aarch64", "linux-s390x": "s390x", "musl": None}
+TARGETS = {"linux-aarch64": "aarch64", "linux-s390x": "s390x", "musl": None, "linux-i386": None, "glibc-2.17": None}
 
 
 def command(target, program):

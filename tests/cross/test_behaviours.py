@@ -13,7 +13,9 @@ from test_contract import ADDRESSES, FEW, MUXED, ROWS, folder, multiplexer  # no
 
 from .targets import TARGETS, command
 
-RUNS = [("linux-aarch64", transport) for transport in ADDRESSES] + [("linux-s390x", "unix"), ("linux-s390x", "mux"), ("musl", "unix")]
+RUNS = [("linux-aarch64", transport) for transport in ADDRESSES] + [
+    ("linux-s390x", "unix"), ("linux-s390x", "mux"), ("musl", "unix"), ("linux-i386", "unix"), ("linux-i386", "tcp"), ("glibc-2.17", "unix"),
+]
 
 
 def suite(target, address):

@@ -30,7 +30,7 @@ def built(root: Path) -> Path:
     swig = Path(sys.executable).with_name("swig")
     run("cmake", "--preset", "dev", "-B", folder, "-G", "Ninja", "-DVIRTSOCK_TESTS=OFF", f"-DVIRTSOCK_SWIG={swig}",
         f"-DCMAKE_C_FLAGS=-idirafter '{headers}'", cwd=ROOT, env=environment)
-    run("cmake", "--build", folder, "--target", "lua55")
+    run("cmake", "--build", folder, "--target", "virtsock_lua55")
     return folder / "lua" / "5.5"
 
 
