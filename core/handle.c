@@ -7,6 +7,12 @@
 
 #include <string.h>
 
+void vs_give_way(uint64_t word)
+{
+    if ((word & VS_CLOSED) == 0)
+        vs_nap_us(0);
+}
+
 void vs_handle_init(struct vs_handle *h, bool interruptible)
 {
     memset(h, 0, sizeof *h);

@@ -39,6 +39,9 @@ struct vs_handle {
 
 void vs_handle_init(struct vs_handle *h, bool interruptible);
 
+/* Of who comes again and again, to those inside whom a close waits for. */
+void vs_give_way(uint64_t word);
+
 /* True: inside, until vs_leave; *word is as it was before. False: closed, and the handle may be freed by now. The look
  * before the count bounds a close: whoever calls again and again is waited for once, and gives way to those inside. */
 static inline bool vs_enter(struct vs_handle *h, uint64_t *word)
@@ -47,8 +50,7 @@ static inline bool vs_enter(struct vs_handle *h, uint64_t *word)
         *word = atomic_fetch_add_explicit(&h->word, 1, memory_order_acquire);
         return true;
     }
-    if ((*word & VS_CLOSED) == 0)
-        vs_nap_us(0);
+    vs_give_way(*word);
     return false;
 }
 

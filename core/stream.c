@@ -263,7 +263,7 @@ static virtsock_status transfer(virtsock_stream *s, uint64_t word, struct transf
         return status;
     if (s->framed != NULL)
         return transfer_framed(s, t, done, why);
-    if (s->whole && t->direction != RECV)
+    if (VS_TEARS_MESSAGES && s->whole && t->direction != RECV)
         return vs_message_send(s, t->direction == SENDV ? t->slices : &one, t->direction == SENDV ? t->count : 1,
                                deadline_of(t), done, why);
     if (n == NOT_TRIED)

@@ -8,9 +8,8 @@
  *            arguments, outs, timeout, error. Options may be NULL (defaults), an error may be NULL (not wanted).
  * Status     0 is OK, negatives are the VIRTSOCK_E_ values. Treat one that you do not know as SYSTEM. A NULL where an
  *            object is wanted is INVALID, never a crash; freeing NULL does nothing.
- * Error      The record is the caller's, usually on the stack; it need not be initialised. A failure writes it whole,
- *            AGAIN and EOF too; OK leaves it alone. Characters that control a terminal or turn the direction of text are
- *            `?` in messages.
+ * Error      The record is the caller's, and need not be initialised. A failure writes it whole, AGAIN and EOF too; OK
+ *            leaves it alone. Characters that control a terminal or turn the direction of text are `?` in messages.
  * Time       timeout_ms is a total for the call on the monotonic clock: -1 for ever, 0 never blocks (the status is
  *            then AGAIN instead of TIMEOUT). Less than -1 is INVALID. No wait ends early. *done is exact on every
  *            status, and done may be NULL.
@@ -22,9 +21,9 @@
  *            (pthread_cancel) a thread that is inside a call, and call nothing here from a signal handler.
  *            A handle counts the calls inside it: there is room for more than any system has threads.
  * Signals    No call raises SIGPIPE; a write of your own to a descriptor that is given out here does. No handler is
- *            installed, and no signal is held back. A signal ends a wait only if INTERRUPTIBLE was set, and only one that
- *            comes during the wait: a loop that looks at a flag of its handler's waits with a time limit, or another
- *            thread closes the handle. It may cut an AF_VSOCK message short (see virtsock_stream_send).
+ *            installed, and no signal is held back. One ends a wait only if INTERRUPTIBLE was set and it comes during
+ *            the wait: a loop that looks at its handler's flag waits with a time limit, or another thread closes the
+ *            handle. One may cut an AF_VSOCK message short (see virtsock_stream_send).
  * Fork       A handle knows its process. In a child `free` closes the child's descriptors and touches nothing that the
  *            parent has; an explicit call does what it says.
  */

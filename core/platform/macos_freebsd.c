@@ -14,21 +14,6 @@ uint32_t vs_random(void)
     return arc4random();
 }
 
-/* Nobody asks here: there are no AF_VSOCK messages. */
-bool vs_sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t deadline)
-{
-    (void)word;
-    (void)value;
-    (void)deadline;
-    vs_nap_us(1000);
-    return false;
-}
-
-void vs_wake_one(_Atomic uint32_t *word)
-{
-    (void)word;
-}
-
 uint32_t vs_process(void)
 {
     return (uint32_t)getpid();

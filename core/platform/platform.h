@@ -123,6 +123,12 @@ int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 #define VS_HYPERV_HOST  false
 #endif
 
+#ifdef __linux__
+#define VS_TEARS_MESSAGES true          /* AF_VSOCK's: message.c is there, vs_sendv_whole, vs_sleep_on and vs_wake_one */
+#else
+#define VS_TEARS_MESSAGES false
+#endif
+
 /* Bytes, or minus the code. until: 0 never blocks, VS_FOREVER may block; between them it counts where VS_WAITS_INSIDE, and is 0 elsewhere. */
 int64_t vs_send(virtsock_fd fd, const void *data, size_t size, int64_t until);
 int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, size_t max, int64_t until);     /* the first max bytes */

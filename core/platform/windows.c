@@ -151,11 +151,6 @@ int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_
     return vs_recv(fd, buf, cap, until);
 }
 
-int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline)
-{
-    return vs_sendv(fd, slices, count, SIZE_MAX, deadline);
-}
-
 bool vs_waits_for_room(virtsock_fd fd)
 {
     (void)fd;
@@ -199,21 +194,6 @@ enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t dea
         return first == 0 && wake >= 0 ? VS_WOKEN : VS_READY;
     *os_code = (int)GetLastError();
     return VS_WAIT_FAILED;
-}
-
-/* Nobody asks here: there are no AF_VSOCK messages. */
-bool vs_sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t deadline)
-{
-    (void)word;
-    (void)value;
-    (void)deadline;
-    vs_nap_us(1000);
-    return false;
-}
-
-void vs_wake_one(_Atomic uint32_t *word)
-{
-    (void)word;
 }
 
 int vs_wake_open(virtsock_fd *out)

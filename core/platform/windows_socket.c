@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The porting contract on Windows, sockets: all overlapped, none inherited; ConnectEx and AcceptEx, whose sockets are told of the connection
- * before anything else is asked of them. The constants of Hyper-V sockets are our own: mingw's headers lack some.
+ * The porting contract on Windows, sockets: all overlapped, none inherited. The constants of Hyper-V's are our own: mingw's headers lack some.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -252,11 +251,9 @@ int vs_await(virtsock_fd fd, struct vs_pending *pending)
     WSABUF      nothing = { 0, NULL };
     DWORD       flags = 0;
     OVERLAPPED *call = malloc(sizeof *call);
-    int         code;
+    int         code = call == NULL ? WSA_NOT_ENOUGH_MEMORY : vs_call_new(call);
 
-    if (call == NULL)
-        return WSA_NOT_ENOUGH_MEMORY;
-    if ((code = vs_call_new(call)) == 0) {
+    if (code == 0) {
         pending->operation = call;
         pending->fd = (virtsock_fd)(intptr_t)call->hEvent;
         code = WSARecv((SOCKET)fd, &nothing, 1, NULL, &flags, call, NULL) == 0 ? 0 : WSAGetLastError();

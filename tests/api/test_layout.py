@@ -40,7 +40,7 @@ SEAMS = {"mux_dialect.h": {"transport/handshake.h"}}
 
 SYSTEMS = r"_WIN(32|64)|__(linux|APPLE|FreeBSD|NetBSD|OpenBSD|unix|ANDROID|CYGWIN|MINGW32|sun)(__)?\b"
 SYSTEM_WORDS = ("posix", "windows", "linux", "macos", "freebsd")
-OF_ONE_SYSTEM = {"transport/vsock.c": ["posix"], "transport/hyperv.c": ["windows"], "lookup.c": ["windows"]}
+OF_ONE_SYSTEM = {"transport/vsock.c": ["posix"], "transport/hyperv.c": ["windows"], "lookup.c": ["windows"], "message.c": ["linux"]}
 COMPILERS = {"gcc": (), "clang": ("-Werror=gnu",)}
 
 

@@ -1716,6 +1716,7 @@ TEST(an_address_of_a_listener_takes_its_rules)
         }
         CHECK(status[0] == status[1] && (status[0] == VIRTSOCK_OK || status[0] == VIRTSOCK_E_UNSUPPORTED));
         taken += status[0] == VIRTSOCK_OK;
+        virtsock_options_free(o);
     }
     CHECK(taken == (test_is_vsock() ? 5 : test_is_unix() ? 3 : 0));
     virtsock_address_free(a);
