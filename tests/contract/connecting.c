@@ -25,16 +25,27 @@ static void check_unreplied(void)
     virtsock_address_free(a);
 }
 
+static bool is_late(struct test_watch w)
+{
+    test_watch_end(&w);
+    return test_used_us(&w) >= late_ms() * 1000;
+}
+
+/* Where another program says no, it may wait for a processor, and nobody counts that: at most two of three are late. */
 void refused(void)
 {
     virtsock_address *a = nobody_address();
     virtsock_stream  *s;
     virtsock_error    e = { 0 };
-    struct test_watch w = test_watch_begin();
+    struct test_watch w;
+    int               tries = under_test.traits->silent ? 3 : 1;
 
-    CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_REFUSED, e);
+    do {
+        w = test_watch_begin();
+        CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_REFUSED, e);
+        CHECK(s == NULL && e.attempts == 1 && e.message[0] != '\0');
+    } while (--tries > 0 && is_late(w));
     CHECK_TIME(w, 0);
-    CHECK(s == NULL && e.attempts == 1 && e.message[0] != '\0');
     virtsock_address_free(a);
     if (!under_test.traits->replies)
         check_unreplied();
