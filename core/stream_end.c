@@ -210,17 +210,19 @@ virtsock_status virtsock_stream_local(const virtsock_stream *s, virtsock_address
     return address_of_end((virtsock_stream *)(uintptr_t)s, "local", vs_local_end, out, err);
 }
 
-/* What was shut down here is not asked for; an empty message of a UNIX socket would be one. */
+/* What was shut down here is not asked for. An empty message of a UNIX socket would be one, and an empty send of TCP
+ * would take the error away by which a poll knows a break. */
 static int peer_state(virtsock_stream *s)
 {
     const int       shut = atomic_load(&s->shut);
     struct vs_cause why;
     int             code, state;
+    bool            asks;
 
     if (s->framed != NULL)
         return vs_framed_peer(s);
-    state = vs_peer_state(vs_handle_fd(&s->handle),
-                          (shut & VIRTSOCK_PEER_DEAF) == 0 && (s->type == VIRTSOCK_TYPE_STREAM || s->family != VS_FAMILY_UNIX), &code);
+    asks = s->family == VS_FAMILY_VSOCK || (s->family == VS_FAMILY_UNIX && s->type == VIRTSOCK_TYPE_STREAM);
+    state = vs_peer_state(vs_handle_fd(&s->handle), asks && (shut & VIRTSOCK_PEER_DEAF) == 0, &code);
     if (code != 0 && vs_os_cause(&why, "send", s->scheme, code) == VIRTSOCK_E_RESET) {
         atomic_store(&s->told, code);
         state = VS_PEER_BROKE;

@@ -259,6 +259,37 @@ TEST(a_break_is_left_to_the_receive)
     end(s);
 }
 
+static void *look_until_deaf(void *s)
+{
+    while ((peer_state(s) & VIRTSOCK_PEER_DEAF) == 0) {
+    }
+    return NULL;
+}
+
+/* TCP tells a break once, to whoever asks first: a look that it comes into is none of them. */
+TEST(a_break_that_comes_into_a_look)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    struct test_call c;
+    size_t           n;
+    char             b;
+
+    if (!TELLS || !test_is_tcp())
+        SKIP("only TCP answers with a reset what came too late");
+    for (int i = 0; i < 500; i++) {
+        test_pair(s, NULL);
+        CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
+        CHECK_STATUS(virtsock_stream_recv(s[0], &b, 1, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
+        test_call_begin(&c, look_until_deaf, s[0]);
+        test_call_comes(&c);
+        CHECK_OK(virtsock_stream_send(s[0], "x", 1, &n, TEST_PATIENT_MS, &e), e);
+        test_call_end(&c);
+        CHECK_STATUS(virtsock_stream_recv(s[0], &b, 1, &n, 0, &e), VIRTSOCK_E_RESET, e);
+        end(s);
+    }
+}
+
 /* proves: D6, D16 */
 TEST(data_then_close)
 {
