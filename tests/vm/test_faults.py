@@ -24,7 +24,7 @@ GUEST_PORT, HOST_PORT, BULK_PORT = 1024, 1025, 1026
 DEADLINE = 90               # seconds, for what takes a boot
 AT_ONCE = 5                 # seconds, for what takes none; the emulated host is slow
 ECHO = f"virtsock cat -v -l --echo vsock://:{GUEST_PORT}"
-SINK = f"virtsock cat -l vsock://:{GUEST_PORT} </dev/console >/dev/null"
+SINK = f"virtsock cat -v -l vsock://:{GUEST_PORT} </dev/console >/dev/null"
 CALL = f"virtsock cat --wait forever vsock://2:{HOST_PORT} </dev/zero >/dev/null"
 
 
@@ -120,6 +120,8 @@ def test_killed_in_mid_transfer(place, script, run):
     """The call that moves bytes and the one that waits for some end at once, as those of a peer that is gone. One direction is busy: with
     both, vhost-device-vsock 0.3 comes to a stop by itself, one time in fifty MiB, whoever the peers are."""
     place.guest.start(run)
+    if run == SINK:         # connections to a guest that boots can leave vhost-device-vsock 0.3 with nothing but hang-ups for it
+        place.guest.expect("listening on", DEADLINE)
     with place.script(script) as job:
         job.expect("flowing", DEADLINE)
         began = time.monotonic()
