@@ -55,7 +55,7 @@ uint32_t vs_random(void)
     return n ^ n >> 13;
 }
 
-/* Which of its forefathers' forks a process comes from, by a page that a fork empties (Linux 4.14). 0: that cannot be had. */
+/* Which of its forefathers' forks a process comes from, by a page that a fork empties. 0: that cannot be had (before Linux 4.14). */
 static uint32_t generation(void)
 {
     static _Atomic uint32_t room[2 * PAGE_MAX / sizeof(uint32_t)], last;
@@ -68,15 +68,18 @@ static uint32_t generation(void)
         return 0;
     if ((now = atomic_load(page)) != 0)
         return now;
-    madvise((void *)(uintptr_t)page, (size_t)size, WIPE_ON_FORK);
+    if (madvise((void *)(uintptr_t)page, (size_t)size, WIPE_ON_FORK) != 0)
+        return 0;
     next = atomic_fetch_add(&last, 1) + 1;
     return atomic_compare_exchange_strong(page, &now, next) ? next : now;
 }
 
-/* A number below 2^22; in a PID namespace of its own a child may have its parent's, 1. */
+/* No system call, where that can be had: each stream asks. And in a PID namespace of its own a child may have its parent's number, 1. */
 uint32_t vs_process(void)
 {
-    return generation() << 22 ^ (uint32_t)getpid();
+    const uint32_t born = generation();
+
+    return born != 0 ? born : (uint32_t)getpid();
 }
 
 /* The kernel's time is two longs in this call, whatever the C library's is. */
