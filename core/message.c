@@ -90,7 +90,7 @@ static virtsock_status send_message(virtsock_stream *s, const virtsock_slice *sl
         return vs_because(why, VIRTSOCK_E_RESET, "an earlier message was cut short: no more can be sent");
     if ((status = wait_for_room(s, deadline, why)) != VIRTSOCK_OK)
         return status;
-    if ((n = vs_sendv_whole(vs_handle_fd(&s->handle), slices, count, deadline)) > 0) {
+    if ((n = vs_sendv_whole(vs_handle_fd(&s->handle), slices, count, deadline, s->timed)) > 0) {
         *done = (size_t)n;
         return VIRTSOCK_OK;
     }

@@ -41,6 +41,8 @@ bool vs_stream_open(virtsock_stream *s, virtsock_fd fd, enum vs_family family, i
         s->type = type;
     }
     s->whole = family == VS_FAMILY_VSOCK && type == VIRTSOCK_TYPE_SEQPACKET;
+    if (VS_TEARS_MESSAGES && s->whole && s->about != NULL && s->about->scheme == VIRTSOCK_SCHEME_VSOCK)
+        s->timed = vs_set_send_time(fd, true);
     return vs_handle_publish(&s->handle, fd, VS_OPEN | VS_SHUTS | (s->blocks ? VS_BLOCKS : 0) | (s->framed != NULL ? VS_LOOKS : 0));
 }
 

@@ -21,6 +21,7 @@ struct virtsock_stream {
     size_t                message_max;
     bool                  blocks;       /* untimed calls may, in the kernel: no signal is to end them, or only one that does so there */
     bool                  whole;        /* AF_VSOCK messages, which message.c sends */
+    bool                  timed;        /* its socket, which is nobody else's, keeps the time that untimed ones need */
     _Atomic uint32_t      turn, waiting; /* whose turn that is, and how many wait for it */
     bool                  torn;         /* one was cut short: for whose turn it is */
     _Atomic int           shut, seen;   /* VIRTSOCK_PEER_: bits that tell of this side's shutdown; that calls have met */

@@ -146,7 +146,10 @@ virtsock_status virtsock_stream_detach(virtsock_stream *s, virtsock_fd *fd, virt
     if (s->framed != NULL)
         return vs_refuse(err, "detach", s->about, VIRTSOCK_E_UNSUPPORTED, "a framed stream is more than its descriptor");
     switch (status = vs_handle_detach(&s->handle, fd)) {
-    case VIRTSOCK_OK:        return VIRTSOCK_OK;
+    case VIRTSOCK_OK:
+        if (VS_TEARS_MESSAGES && s->timed)
+            vs_set_send_time(*fd, false);
+        return VIRTSOCK_OK;
     case VIRTSOCK_E_IN_USE:  return vs_refuse(err, "detach", s->about, status, "a call is inside: end it first");
     case VIRTSOCK_E_INVALID: return vs_refuse(err, "detach", s->about, status, "the stream is not connected yet");
     default:                 return vs_refuse(err, "detach", s->about, status, "the stream is closed");

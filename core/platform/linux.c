@@ -5,6 +5,7 @@
 #define _GNU_SOURCE             /* struct ucred, O_PATH, syscall() */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,6 +95,42 @@ bool vs_sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t deadline)
 void vs_wake_one(_Atomic uint32_t *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static struct timeval time_left(int64_t deadline)
+{
+    const int64_t most = LONG_MAX / 2000, left = deadline == VS_FOREVER ? INT64_MAX : deadline - vs_now_ms();
+
+    if (left <= 0)
+        return (struct timeval){ 0, 1 };
+    if (left / 1000 >= most)
+        return (struct timeval){ (time_t)most, 0 };
+    return (struct timeval){ (time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000) };
+}
+
+bool vs_set_send_time(virtsock_fd fd, bool on)
+{
+    const struct timeval t = on ? time_left(VS_FOREVER) : (struct timeval){ 0, 0 };
+
+    return setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) == 0;
+}
+
+/* In the kernel, under its own timer: only there is the room for a whole message waited for. There always is one, be it
+ * the longest that the kernel takes: without, a signal has it begin anew, and send the message's beginning twice. */
+int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool timed)
+{
+    struct timeval t = time_left(deadline), before;
+    socklen_t      size = sizeof before;
+    int64_t        n;
+
+    if (deadline == 0 || (timed && deadline == VS_FOREVER))
+        return vs_sendv(fd, slices, count, SIZE_MAX, deadline);
+    if (getsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &before, &size) != 0
+        || setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) != 0)
+        return -(int64_t)errno;
+    n = vs_sendv(fd, slices, count, SIZE_MAX, VS_FOREVER);
+    setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &before, sizeof before);
+    return n;
 }
 
 /* --- Sockets ---------------------------------------------------------------------------------------------------------------- */

@@ -138,8 +138,10 @@ int64_t vs_peek(virtsock_fd fd);
 /* One message; *cut: it was longer than cap; with 0: that was no message, but an end. */
 int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_t until);
 /* One AF_VSOCK message, by one call at a time: waits at most until the deadline for the room that is missing; a signal
- * ends it. A code that vs_would_block knows may have left a part of it queued. */
-int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline);
+ * ends it. A code that vs_would_block knows may have left a part of it queued. timed: vs_set_send_time was called. */
+int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline, bool timed);
+/* The socket's own time is the longest, as an untimed message needs it, or none. */
+bool vs_set_send_time(virtsock_fd fd, bool on);
 /* An untimed send of bytes returns once all of them have left, unless a signal or an error ends it. */
 bool vs_waits_for_room(virtsock_fd fd);
 bool vs_would_block(int os_code);           /* wait, then try again: after a signal, too */

@@ -116,29 +116,6 @@ int64_t vs_recv_message(virtsock_fd fd, void *buf, size_t cap, bool *cut, int64_
     return received(fd, n);
 }
 
-/* In the kernel, under its own timer: only there is the room for a whole message waited for. There always is one, be it
- * the longest that the kernel takes: without, a signal has it begin anew, and send the message's beginning twice. */
-int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t count, int64_t deadline)
-{
-    const int64_t  most = LONG_MAX / 2000, left = deadline == VS_FOREVER ? INT64_MAX : deadline - vs_now_ms();
-    struct timeval t = { (time_t)most, 0 }, before;
-    socklen_t      size = sizeof before;
-    int64_t        n;
-
-    if (deadline == 0)
-        return send_slices(fd, slices, count, SIZE_MAX, VS_SEND_NOW);
-    if (left <= 0)
-        t = (struct timeval){ 0, 1 };
-    else if (left / 1000 < most)
-        t = (struct timeval){ (time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000) };
-    if (getsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &before, &size) != 0
-        || setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) != 0)
-        return -(int64_t)errno;
-    n = send_slices(fd, slices, count, SIZE_MAX, 0);
-    setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &before, sizeof before);
-    return n;
-}
-
 bool vs_waits_for_room(virtsock_fd fd)
 {
     struct timeval t = { 0, 0 };

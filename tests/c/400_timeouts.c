@@ -400,25 +400,31 @@ TEST(a_signal_in_a_send_leaves_its_count)
     virtsock_options_free(o);
 }
 
-/* An AF_VSOCK message has its time in the socket, which is its owner's again when the call returns. */
+/* An AF_VSOCK message has its time in the socket, which is as it was when the call returns, and none once it is detached. */
 TEST(a_send_leaves_the_socket_s_time_alone)
 {
-    struct timeval   set = { 3, 0 }, now = { 0, 0 };
+    struct timeval   set = { 3, 0 }, before = { 0, 0 }, now = { 0, 0 };
     socklen_t        size = sizeof now;
-    virtsock_stream *s[2];
+    virtsock_stream *s[2], *adopted;
     virtsock_error   e;
+    virtsock_fd      fd;
     size_t           n;
-    int              fd;
 
     test_pair(s, NULL);
-    fd = (int)virtsock_stream_fd(s[0]);
-    for (int i = 0; i < 2; i++) {
-        CHECK_OK(virtsock_stream_send(s[0], "x", 1, &n, 700, &e), e);
-        CHECK_OK(virtsock_stream_send(s[0], "x", 1, &n, -1, &e), e);
-        CHECK(getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &now, &size) == 0);
-        CHECK(now.tv_sec == (i == 0 ? 0 : set.tv_sec) && now.tv_usec == 0);
-        CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &set, sizeof set) == 0);
-    }
+    fd = virtsock_stream_fd(s[0]);
+    CHECK(getsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &before, &size) == 0);
+    CHECK_OK(virtsock_stream_send(s[0], "x", 1, &n, 700, &e), e);
+    CHECK_OK(virtsock_stream_send(s[0], "x", 1, &n, -1, &e), e);
+    CHECK(getsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &now, &size) == 0);
+    CHECK(now.tv_sec == before.tv_sec && now.tv_usec == before.tv_usec);
+    CHECK_OK(virtsock_stream_detach(s[0], &fd, &e), e);
+    CHECK(getsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &now, &size) == 0 && now.tv_sec == 0 && now.tv_usec == 0);
+    CHECK(setsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &set, sizeof set) == 0);
+    CHECK_OK(virtsock_stream_from_fd(&adopted, fd, NULL, &e), e);
+    CHECK_OK(virtsock_stream_send(adopted, "x", 1, &n, 700, &e), e);
+    CHECK_OK(virtsock_stream_send(adopted, "x", 1, &n, -1, &e), e);
+    CHECK(getsockopt((int)fd, SOL_SOCKET, SO_SNDTIMEO, &now, &size) == 0 && now.tv_sec == set.tv_sec && now.tv_usec == 0);
+    virtsock_stream_free(adopted);
     virtsock_stream_free(s[0]);
     virtsock_stream_free(s[1]);
 }
