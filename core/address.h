@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the address grammar share: address_form.c has the table of forms, address_part.c reads single parts,
- * address.c knows the values, address_text.c reads and writes whole texts, address_make.c makes them of parts.
+ * What the files of the address grammar share: address_form.c has the table of forms, address_part.c reads single
+ * parts, address.c knows the values, address_text.c reads and writes whole texts, address_make.c makes them of parts.
  */
 #ifndef VS_ADDRESS_H
 #define VS_ADDRESS_H
 
 #include "internal.h"
 
-/* How an address looks: NAME[LEFT][:RIGHT][/PATH]. What is read, what is written and which parts there are all go by it. */
+/* How an address looks: NAME[LEFT][:RIGHT][/PATH]. What is read, what is written and which parts there are all go by
+ * it. */
 struct vs_form {
     const char     *name;               /* "vsock://" */
     const char     *shape;              /* what a message writes after it: "CID:PORT" */
@@ -26,11 +27,11 @@ const struct vs_form *vs_form(const virtsock_address *address);
 /* The service's text, or NULL. */
 const char *vs_address_service(const virtsock_address *address);
 
-/* Reads all of s into an address whose text has room for VS_TEXT_MAX bytes and a NUL. NULL, or why it is no such part: static text.
- * Part 0 reads nothing. */
+/* Reads all of s into an address whose text has room for VS_TEXT_MAX bytes and a NUL. NULL, or why it is no such part:
+ * static text. Part 0 reads nothing. */
 const char *vs_read_part(virtsock_address *a, virtsock_part part, const char *s);
 
-/* --- address_text.c, for those that make addresses of parts ----------------------------------------------------------------- */
+/* --- address_text.c, for those that make addresses of parts ------------------------------------------------------- */
 
 /* An address in the making: of no scheme yet, a native stream. */
 union vs_draft {

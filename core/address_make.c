@@ -9,7 +9,7 @@
 
 #define PART(name) VIRTSOCK_PART_##name
 
-/* --- Whole ones ------------------------------------------------------------------------------------------------------------- */
+/* --- Whole ones --------------------------------------------------------------------------------------------------- */
 
 virtsock_status virtsock_address_vsock(virtsock_address **out, uint32_t cid, uint32_t port, virtsock_error *err)
 {
@@ -55,7 +55,7 @@ virtsock_status virtsock_address_path(virtsock_address **out, virtsock_scheme sc
     return virtsock_address_parse(out, text, err);
 }
 
-/* --- One part changed ---------------------------------------------------------------------------------------------------------- */
+/* --- One part changed --------------------------------------------------------------------------------------------- */
 
 static bool is_text(virtsock_part part)
 {

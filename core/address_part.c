@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What each part of an address may be: number, CID, port, VM, service, host, path. Every reader takes all of what it is given or refuses
- * it; none depends on the locale.
+ * What each part of an address may be: number, CID, port, VM, service, host, path. Every reader takes all of what it is
+ * given or refuses it; none depends on the locale.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "address.h"
 
-/* --- Numbers --------------------------------------------------------------------------------------------------------------- */
+/* --- Numbers ------------------------------------------------------------------------------------------------------ */
 
 bool vs_parse_u32(const char *s, size_t n, uint32_t *out)
 {
@@ -114,7 +114,7 @@ static const char *read_fd(virtsock_address *a, const char *s)
     return NULL;
 }
 
-/* --- Names and paths ---------------------------------------------------------------------------------------------------------- */
+/* --- Names and paths ---------------------------------------------------------------------------------------------- */
 
 /* Undoes percent signs. NULL, or why not. */
 static const char *decode(char *to, const char *s)
@@ -207,7 +207,7 @@ static const char *read_vm(virtsock_address *a, const char *s)
     return guid ? NULL : check_name(a->text);
 }
 
-/* --- Hosts ------------------------------------------------------------------------------------------------------------------ */
+/* --- Hosts -------------------------------------------------------------------------------------------------------- */
 
 /* Four numbers without leading zeros, which some systems take for octal ones, and then end. */
 static bool read_ipv4(const char *s, char end, uint32_t *out)
@@ -225,7 +225,8 @@ static bool read_ipv4(const char *s, char end, uint32_t *out)
     return true;
 }
 
-/* RFC 4291, 2.2, up to a bracket: eight groups, `::` once for at least one of zeros, the last two perhaps as IPv4. No zone. */
+/* RFC 4291, 2.2, up to a bracket: eight groups, `::` once for at least one of zeros, the last two perhaps as IPv4. No
+ * zone. */
 static bool read_ipv6(const char *s, uint32_t groups[8])
 {
     const size_t none = 9;
@@ -295,7 +296,7 @@ static const char *read_host(virtsock_address *a, const char *s)
     return NULL;
 }
 
-/* --- All of them ------------------------------------------------------------------------------------------------------------ */
+/* --- All of them -------------------------------------------------------------------------------------------------- */
 
 const char *vs_read_part(virtsock_address *a, virtsock_part part, const char *s)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The address grammar (docs/address.md), both ways: a text becomes an address, or a message that says what to write instead; an address
- * becomes its one canonical text, which reads as an equal address. No I/O, and no name is looked up.
+ * The address grammar (docs/address.md), both ways: a text becomes an address, or a message that says what to write
+ * instead; an address becomes its one canonical text, which reads as an equal address. No I/O, and no name is looked
+ * up.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ static const struct option {
 };
 #define OPTIONS (sizeof options / sizeof options[0])
 
-/* --- Reading --------------------------------------------------------------------------------------------------------------- */
+/* --- Reading ------------------------------------------------------------------------------------------------------ */
 
 /* NULL, or why this is no text of an address. */
 static const char *copy_text(char copy[VS_TEXT_MAX + 1], const char *text)
@@ -104,7 +105,8 @@ static const char *read_option(virtsock_address *a, const char *s, unsigned *see
 static const char *read_place(virtsock_address *a, const struct vs_form *form, char *left)
 {
     const char *path = cut(strchr(left, '/'));
-    const char *right = form->right != 0 ? cut(strrchr(left, ':')) : NULL;      /* the last colon: an IPv6 address has others */
+    /* the last colon: an IPv6 address has others */
+    const char *right = form->right != 0 ? cut(strrchr(left, ':')) : NULL;
     const char *why;
 
     if (form->path == VS_SLASH && path != NULL && *path == '\0')
@@ -212,7 +214,7 @@ virtsock_status virtsock_address_parse(virtsock_address **out, const char *text,
     return vs_finish(out, a, read_text(a, text), text, err);
 }
 
-/* --- Writing --------------------------------------------------------------------------------------------------------------- */
+/* --- Writing ------------------------------------------------------------------------------------------------------ */
 
 void vs_put(struct vs_writer *w, const char *format, ...)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Connecting, as callers have it: started, asked for what it waits for, driven. virtsock_stream_connect waits between the steps of
- * connecting.c, or a caller's own loop does.
+ * Connecting, as callers have it: started, asked for what it waits for, driven. virtsock_stream_connect waits between
+ * the steps of connecting.c, or a caller's own loop does.
  */
 #include "connecting.h"
 
-/* --- Starting -------------------------------------------------------------------------------------------------------------- */
+/* --- Starting ----------------------------------------------------------------------------------------------------- */
 
 virtsock_status virtsock_connect(virtsock_stream **out, const virtsock_address *address, const virtsock_options *options, virtsock_error *err)
 {
@@ -54,7 +54,7 @@ virtsock_status virtsock_connect_start(virtsock_stream **out, const virtsock_add
     return VIRTSOCK_OK;
 }
 
-/* --- Asking ---------------------------------------------------------------------------------------------------------------- */
+/* --- Asking ------------------------------------------------------------------------------------------------------- */
 
 void virtsock_stream_wants(const virtsock_stream *stream, virtsock_fd *fd, int *events, int *timeout_ms)
 {
@@ -83,7 +83,7 @@ void virtsock_stream_wants(const virtsock_stream *stream, virtsock_fd *fd, int *
         *timeout_ms = left > INT32_MAX ? INT32_MAX : (int)left;
 }
 
-/* --- Driving --------------------------------------------------------------------------------------------------------------- */
+/* --- Driving ------------------------------------------------------------------------------------------------------ */
 
 static virtsock_status opened(struct vs_connecting *c, virtsock_stream *s, struct vs_cause *why)
 {

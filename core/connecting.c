@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A connection under way: attempts on fresh sockets, one after another, each a few steps of a transport, inside the deadlines of the options.
- * No step blocks.
+ * A connection under way: attempts on fresh sockets, one after another, each a few steps of a transport, inside the
+ * deadlines of the options. No step blocks.
  */
 #include "connecting.h"
 
@@ -11,7 +11,7 @@
 #define BACKOFF_FIRST 10
 #define BACKOFF_MAX   1000
 
-/* --- From its beginning to its end ------------------------------------------------------------------------------------------ */
+/* --- From its beginning to its end -------------------------------------------------------------------------------- */
 
 struct vs_connecting *vs_connecting_new(const struct vs_transport *t, const virtsock_address *address, const virtsock_options *options)
 {
@@ -49,14 +49,15 @@ void vs_connecting_free(struct vs_connecting *c)
     free(c);
 }
 
-/* --- Steps: none of them blocks -------------------------------------------------------------------------------------------- */
+/* --- Steps: none of them blocks ----------------------------------------------------------------------------------- */
 
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
-/* A try, then one of twice its length, and so on: a listener that comes late is found, and one that is slow is reached. */
+/* A try, then one of twice its length, and so on: a listener that comes late is found, and one that is slow is
+ * reached. */
 static int64_t until_of_attempt(struct vs_connecting *c)
 {
     int64_t until = vs_now_ms() + c->try_ms;
@@ -108,7 +109,8 @@ static virtsock_status final_timeout(const struct vs_connecting *c, const virtso
     return why->status;
 }
 
-/* Silence, where it does not mean that nobody listens by now: true, another attempt is due; else *why is what all of it came to. */
+/* Silence, where it does not mean that nobody listens by now: true, another attempt is due; else *why is what all of it
+ * came to. */
 static bool tries_again(struct vs_connecting *c, struct vs_cause *why)
 {
     const bool silence = c->transport->try_ms != 0 && why->status == VIRTSOCK_E_TIMEOUT;
@@ -149,7 +151,8 @@ static virtsock_status after_failure(struct vs_connecting *c, virtsock_stream *s
     return VIRTSOCK_E_AGAIN;
 }
 
-/* Connected: whether to somebody, where STAYS asks for that. Some ways accept before anybody listens, and hang up then. */
+/* Connected: whether to somebody, where STAYS asks for that. Some ways accept before anybody listens, and hang up
+ * then. */
 static virtsock_status stays(struct vs_connecting *c, struct vs_cause *why)
 {
     const int64_t ms = vs_option(&c->options, VIRTSOCK_OPTION_STAYS, 0);

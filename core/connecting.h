@@ -28,7 +28,8 @@ struct vs_connecting *vs_connecting_new(const struct vs_transport *t, const virt
 /* Closes what it has open, and frees it. */
 void vs_connecting_free(struct vs_connecting *c);
 
-/* One step, which does not block. OK: attempt.fd is connected. AGAIN: virtsock_stream_wants tells for what. Else final; text has room for words. */
+/* One step, which does not block. OK: attempt.fd is connected. AGAIN: virtsock_stream_wants tells for what. Else final;
+ * text has room for words. */
 virtsock_status vs_connecting_step(struct vs_connecting *c, virtsock_stream *s, struct vs_cause *why, char *text, size_t cap);
 
 /* When a step is due at the latest. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a failure is told: the words of statuses, and a record filled from operation, object and cause. All three are texts: what an address is
- * nobody here knows. No I/O, no system: what a system's code means is the platform's to say.
+ * How a failure is told: the words of statuses, and a record filled from operation, object and cause. All three are
+ * texts: what an address is nobody here knows. No I/O, no system: what a system's code means is the platform's to say.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,7 +66,8 @@ size_t vs_utf8_length(const char *text)
     return length;
 }
 
-/* What a terminal would obey instead of showing: C0 and C1 control characters, ends of lines, and what turns the direction of text. */
+/* What a terminal would obey instead of showing: C0 and C1 control characters, ends of lines, and what turns the
+ * direction of text. */
 static bool is_control(const char *text, size_t n)
 {
     static const char *const turning[] = { "\u061c", "\u200e", "\u200f", "\u2066", "\u2067", "\u2068", "\u2069" };
@@ -80,7 +81,8 @@ static bool is_control(const char *text, size_t n)
     return (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xe2 && c[1] == 0x80 && c[2] >= 0xa8 && c[2] <= 0xae);
 }
 
-/* Appends text at *at, whole characters alone, with `?` for what is none or is a control character; ends with a NUL before end. */
+/* Appends text at *at, whole characters alone, with `?` for what is none or is a control character; ends with a NUL
+ * before end. */
 static void put(char **at, const char *end, const char *text)
 {
     while (*text != '\0') {

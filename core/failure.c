@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where operation, address and cause meet: it stands above addresses and above the words of failures, neither of which knows the other. No I/O.
+ * Where operation, address and cause meet: it stands above addresses and above the words of failures, neither of which
+ * knows the other. No I/O.
  */
 #include "internal.h"
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * half-close=framed: see framed.h. Two locks, one a direction, so that frames do not interleave; each is held for one system call, which may
- * wait only where calls wait themselves (VS_WAITS_INSIDE), and then not for long. Everything else that waits does so outside of them, and
- * looks again now and then, since no descriptor tells of what another thread has heard or said.
+ * half-close=framed: see framed.h. Two locks, one a direction, so that frames do not interleave; each is held for one
+ * system call, which may wait only where calls wait themselves (VS_WAITS_INSIDE), and then not for long. Everything
+ * else that waits does so outside of them, and looks again now and then, since no descriptor tells of what another
+ * thread has heard or said.
  */
 #include "framed.h"
 
 #include <stdlib.h>
 
-#define LOOK_AGAIN_MS 40                /* within the time in which a close ends calls: it leaves them to that (VS_LOOKS) */
+/* within the time in which a close ends calls: it leaves them to that (VS_LOOKS) */
+#define LOOK_AGAIN_MS 40
 #define SHUTDOWN_MS   5000              /* for the room that its frame needs */
 #define TURN          64                /* words heard in one: a row of them without an end is no data */
 #define SLICES_MAX    256
@@ -19,7 +21,7 @@ static const uint32_t words[] = {
     [VS_FRAME_SHUT_RECV] = UINT32_C(0xdeadbeef), [VS_FRAME_SHUT_SEND] = UINT32_C(0xbeefdead), [VS_FRAME_CLOSE] = UINT32_C(0xdeaddead),
 };
 
-/* --- Frames as bytes ------------------------------------------------------------------------------------------------------ */
+/* --- Frames as bytes ---------------------------------------------------------------------------------------------- */
 
 void vs_frame_write(unsigned char out[VS_FRAME_WORD], enum vs_frame frame, uint32_t size)
 {
@@ -53,7 +55,7 @@ enum vs_frame vs_frame_read(struct vs_frames *in, const unsigned char *data, siz
     return VS_FRAME_DATA;
 }
 
-/* --- The stream ------------------------------------------------------------------------------------------------------------ */
+/* --- The stream --------------------------------------------------------------------------------------------------- */
 
 #define SAID(frame)  (UINT32_C(1) << (frame))
 #define HEARD(frame) (UINT32_C(256) << (frame))
@@ -90,7 +92,7 @@ static bool is(struct vs_framed *f, uint32_t any)
     return (atomic_load(&f->state) & any) != 0;
 }
 
-/* --- Hearing ----------------------------------------------------------------------------------------------------------------- */
+/* --- Hearing ------------------------------------------------------------------------------------------------------ */
 
 /* One system call: a piece of a word, or (*done bytes) of payload. What it gave; words are noted. */
 static int64_t hear(virtsock_stream *s, void *buf, size_t cap, int64_t until, size_t *done)
@@ -110,7 +112,8 @@ static int64_t hear(virtsock_stream *s, void *buf, size_t cap, int64_t until, si
     return n;
 }
 
-/* Words, up to payload: that is received if there is a buffer, left if not, and discarded once nobody wants it. What the last call gave. */
+/* Words, up to payload: that is received if there is a buffer, left if not, and discarded once nobody wants it. What
+ * the last call gave. */
 static int64_t hear_on(virtsock_stream *s, void *buf, size_t cap, int64_t until, size_t *done)
 {
     struct vs_framed *f = s->framed;
@@ -145,7 +148,7 @@ static virtsock_status recv_turn(virtsock_stream *s, const struct want *w, int64
     return n > 0 || vs_would_block((int)-n) ? VIRTSOCK_E_AGAIN : vs_os_cause(why, "recv", s->scheme, (int)-n);
 }
 
-/* --- Saying ------------------------------------------------------------------------------------------------------------------ */
+/* --- Saying ------------------------------------------------------------------------------------------------------- */
 
 static bool was_said(struct vs_framed *f, enum vs_frame frame)
 {
@@ -165,8 +168,8 @@ static size_t gather(virtsock_slice v[SLICES_MAX], size_t *used, const struct wa
     return size < room ? size : room;
 }
 
-/* One system call: a frame, or what is still to go of one that was begun, as far as the slices have it. OK: some payload left, or a word that
- * ends something; AGAIN; IN_USE: a frame is open, which only a send can fill; RESET. */
+/* One system call: a frame, or what is still to go of one that was begun, as far as the slices have it. OK: some
+ * payload left, or a word that ends something; AGAIN; IN_USE: a frame is open, which only a send can fill; RESET. */
 static virtsock_status say_turn(virtsock_stream *s, const struct want *w, int64_t until, struct vs_cause *why)
 {
     struct vs_framed *f = s->framed;
@@ -210,8 +213,8 @@ static virtsock_status say_close(virtsock_stream *s)
     return say_turn(s, &(struct want){ .frame = VS_FRAME_CLOSE, .done = &none }, 0, &why);
 }
 
-/* Without a wait, and unless others are at it: hears what the peer says before data that somebody may want, and answers its Close. Fails
- * only as a receive may: the system tells of a broken connection once. */
+/* Without a wait, and unless others are at it: hears what the peer says before data that somebody may want, and answers
+ * its Close. Fails only as a receive may: the system tells of a broken connection once. */
 static virtsock_status attend(virtsock_stream *s, struct vs_cause *why)
 {
     struct vs_framed *f = s->framed;
@@ -231,7 +234,7 @@ static virtsock_status attend(virtsock_stream *s, struct vs_cause *why)
     return n > 0 || vs_would_block((int)-n) ? VIRTSOCK_OK : vs_os_cause(why, "recv", s->scheme, (int)-n);
 }
 
-/* --- Calls ------------------------------------------------------------------------------------------------------------------ */
+/* --- Calls -------------------------------------------------------------------------------------------------------- */
 
 /* False: somebody has it for longer. */
 static bool take(_Atomic bool *lock)
@@ -333,8 +336,9 @@ virtsock_status vs_framed_shutdown(virtsock_stream *s, int how, struct vs_cause 
     return status;
 }
 
-/* A step of the end, for vs_handle_linger: what comes is discarded. Whoever said ShutdownRead (OCaml's and Go's, too) hears no Close before it
- * says its own, so that is not waited for. A peer that breaks off after its Close has ended, and a break that was told of is over. */
+/* A step of the end, for vs_handle_linger: what comes is discarded. Whoever said ShutdownRead (OCaml's and Go's, too)
+ * hears no Close before it says its own, so that is not waited for. A peer that breaks off after its Close has ended,
+ * and a break that was told of is over. */
 static int64_t drain(void *stream, int64_t until)
 {
     virtsock_stream  *s = stream;

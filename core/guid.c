@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * GUIDs as text and as bytes, and the service ids that stand for vsock ports. The bytes are those that Windows has on the wire, on every
- * machine: no integer is copied as it lies in memory.
+ * GUIDs as text and as bytes, and the service ids that stand for vsock ports. The bytes are those that Windows has on
+ * the wire, on every machine: no integer is copied as it lies in memory.
  */
 #include <string.h>
 

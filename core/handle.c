@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Entering, waiting, closing: see handle.h. Sequentially consistent operations are those on which a waiter and a closer must agree: the
- * waiter publishes its wake and then looks at the mark, the closer sets the mark and then looks for a wake.
+ * Entering, waiting, closing: see handle.h. Sequentially consistent operations are those on which a waiter and a closer
+ * must agree: the waiter publishes its wake and then looks at the mark, the closer sets the mark and then looks for a
+ * wake.
  */
 #include "handle.h"
 
@@ -32,7 +33,7 @@ int64_t vs_deadline(int64_t timeout_ms)
     return timeout_ms < 0 ? VS_FOREVER : timeout_ms == 0 ? 0 : vs_now_ms() + timeout_ms + 1;
 }
 
-/* --- Waiting ------------------------------------------------------------------------------------------------------------- */
+/* --- Waiting ------------------------------------------------------------------------------------------------------ */
 
 static bool is_ours(uint64_t wake)
 {
@@ -77,7 +78,8 @@ static virtsock_status waited_inside(struct vs_handle *h, int64_t deadline, stru
     return vs_because(why, deadline == 0 ? VIRTSOCK_E_AGAIN : VIRTSOCK_E_TIMEOUT, NULL);
 }
 
-/* What is waited for before a stream is open mostly comes at once: a wake is made for what does not. A close is seen so late at most. */
+/* What is waited for before a stream is open mostly comes at once: a wake is made for what does not. A close is seen so
+ * late at most. */
 #define BRIEF_MS 1
 
 static enum vs_waited wait_with_wake(struct vs_handle *h, virtsock_fd fd, int events, int64_t deadline, int *code)
@@ -117,7 +119,7 @@ virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, 
     }
 }
 
-/* --- Opening ------------------------------------------------------------------------------------------------------------- */
+/* --- Opening ------------------------------------------------------------------------------------------------------ */
 
 bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint64_t bits)
 {
@@ -136,7 +138,7 @@ bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint64_t bits)
     return true;
 }
 
-/* --- Closing ------------------------------------------------------------------------------------------------------------- */
+/* --- Closing ------------------------------------------------------------------------------------------------------ */
 
 static bool is_settled(struct vs_handle *h, uint64_t mask, uint64_t value)
 {
@@ -156,7 +158,8 @@ static void settle(struct vs_handle *h, uint64_t mask, uint64_t value)
         nap(n);
 }
 
-/* Whoever is inside gets out. word: as it was when the mark was set; until: of the close, which may need the socket whole. */
+/* Whoever is inside gets out. word: as it was when the mark was set; until: of the close, which may need the socket
+ * whole. */
 static void wake_all(struct vs_handle *h, uint64_t word, int64_t until)
 {
     uint64_t wake;
@@ -202,7 +205,8 @@ bool vs_handle_close(struct vs_handle *h, int64_t *until, bool *alone)
     return true;
 }
 
-/* In slices, because a second close may shorten the time, and must not touch a wake that the first is about to close. */
+/* In slices, because a second close may shorten the time, and must not touch a wake that the first is about to
+ * close. */
 virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*drain)(void *stream, int64_t until), void *stream,
                                  struct vs_cause *why)
 {
@@ -232,7 +236,8 @@ virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*dra
 void vs_handle_closed(struct vs_handle *h)
 {
     uint64_t    wake = atomic_exchange(&h->wake, 0);
-    virtsock_fd fd = atomic_exchange(&h->fd, -1);       /* before the close: a fork in between sees no number without an owner */
+    /* before the close: a fork in between sees no number without an owner */
+    virtsock_fd fd = atomic_exchange(&h->fd, -1);
 
     if (wake != 0)
         vs_wake_close(wake_number(wake));

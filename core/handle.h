@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * What streams and listeners have in common: one descriptor, calls from any thread, and a close that ends them all. It knows nothing of
- * what the descriptor is for.
+ * What streams and listeners have in common: one descriptor, calls from any thread, and a close that ends them all. It
+ * knows nothing of what the descriptor is for.
  *
- * One atomic word counts the calls inside and holds the state. A call enters, looks, makes its one system call, leaves. A close sets the
- * mark, wakes whoever is inside, waits until nobody is, and only then closes the descriptor, so that no number is reused under a call.
- * On a connected stream shutdown() is the wake, and it is sticky: a call that comes late sees the end at once. Where shutdown() wakes
- * nobody (listeners, connections under way) the wait is for a wake of the handle's own as well, made by the first call that must wait.
+ * One atomic word counts the calls inside and holds the state. A call enters, looks, makes its one system call, leaves.
+ * A close sets the mark, wakes whoever is inside, waits until nobody is, and only then closes the descriptor, so that
+ * no number is reused under a call. On a connected stream shutdown() is the wake, and it is sticky: a call that comes
+ * late sees the end at once. Where shutdown() wakes nobody (listeners, connections under way) the wait is for a wake of
+ * the handle's own as well, made by the first call that must wait.
  */
 #ifndef VS_HANDLE_H
 #define VS_HANDLE_H
@@ -21,9 +22,11 @@
 #define VS_CLOSING (UINT64_C(1) << 29)  /* the mark: nobody enters, everybody inside leaves */
 #define VS_CLOSED  (UINT64_C(1) << 30)  /* the descriptor is gone */
 #define VS_SHUTS   (UINT64_C(1) << 31)  /* a connected socket: shutdown() wakes every wait */
-#define VS_BLOCKS  (UINT64_C(1) << 32)  /* an untimed call may block in the kernel: SHUTS, and signals that would not end it there do not matter */
+/* an untimed call may block in the kernel: SHUTS, and signals that would not end it there do not matter */
+#define VS_BLOCKS  (UINT64_C(1) << 32)
 #define VS_DRIVEN  (UINT64_C(1) << 33)  /* a thread drives the connection under way */
-#define VS_ENDING  (UINT64_C(1) << 34)  /* a closer is at it; CLOSING alone: a signal has sent it away, and the next goes on */
+/* a closer is at it; CLOSING alone: a signal has sent it away, and the next goes on */
+#define VS_ENDING  (UINT64_C(1) << 34)
 #define VS_LOOKS   (UINT64_C(1) << 35)  /* calls look at the mark by themselves, soon enough for a close that lingers */
 #define VS_CLOSER  (UINT64_C(1) << 36)  /* from here on: threads inside a close */
 #define VS_CLOSERS (VS_USERS << 36)
@@ -84,15 +87,17 @@ int64_t vs_deadline(int64_t timeout_ms);
 /* Until fd (-1: none, a sleep) has an event: OK; or TIMEOUT, CANCELLED, INTERRUPTED, or *why. The caller is inside. */
 virtsock_status vs_handle_wait(struct vs_handle *h, virtsock_fd fd, int events, int64_t deadline, struct vs_cause *why);
 
-/* Makes fd the handle's, with bits for the word (VS_OPEN and more). False: a close came first, and fd stays the caller's. */
+/* Makes fd the handle's, with bits for the word (VS_OPEN and more). False: a close came first, and fd stays the
+ * caller's. */
 bool vs_handle_publish(struct vs_handle *h, virtsock_fd fd, uint64_t bits);
 
-/* Begins a close, or goes on with one that a signal has interrupted: until its deadline, if *until is later. True: this caller
- * is the one that ends it, with vs_handle_closed or vs_handle_rest; nobody is inside any more. False: somebody else did, and is
- * through. *alone: nobody had been inside. In a child of the maker nobody is waited for or woken. */
+/* Begins a close, or goes on with one that a signal has interrupted: until its deadline, if *until is later. True: this
+ * caller is the one that ends it, with vs_handle_closed or vs_handle_rest; nobody is inside any more. False: somebody
+ * else did, and is through. *alone: nobody had been inside. In a child of the maker nobody is waited for or woken. */
 bool vs_handle_close(struct vs_handle *h, int64_t *until, bool *alone);
-/* Waits for the peer's end while nobody is inside, until the earliest deadline of all closers: TIMEOUT if that is `own`, this
- * closer's, else CANCELLED; INTERRUPTED. drain takes what came, as vs_recv: bytes, 0 at the end, or minus the code. */
+/* Waits for the peer's end while nobody is inside, until the earliest deadline of all closers: TIMEOUT if that is
+ * `own`, this closer's, else CANCELLED; INTERRUPTED. drain takes what came, as vs_recv: bytes, 0 at the end, or minus
+ * the code. */
 virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*drain)(void *stream, int64_t until), void *stream,
                                  struct vs_cause *why);
 void vs_handle_closed(struct vs_handle *h);

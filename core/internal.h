@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the core share: the values behind the opaque types, and how an error is told. Nothing here does I/O or
- * knows a system; handles that threads share are in handle.h.
+ * What the files of the core share: the values behind the opaque types, and how an error is told. Nothing here does I/O
+ * or knows a system; handles that threads share are in handle.h.
  */
 #ifndef VS_INTERNAL_H
 #define VS_INTERNAL_H
@@ -13,7 +13,7 @@
 #define VS_FOREVER  INT64_MAX           /* a deadline that never comes */
 #define VS_TEXT_MAX 4096                /* bytes of an address text */
 
-/* --- GUIDs: bytes as Windows has them on the wire, the first three fields little-endian -------------------------------- */
+/* --- GUIDs: bytes as Windows has them on the wire, the first three fields little-endian --------------------------- */
 
 struct vs_guid {
     unsigned char b[16];
@@ -33,7 +33,7 @@ bool vs_guid_to_port(const struct vs_guid *guid, uint32_t *port);
 /* 0 to 15, or -1. */
 int vs_hex_digit(char c);
 
-/* --- Addresses --------------------------------------------------------------------------------------------------------- */
+/* --- Addresses ---------------------------------------------------------------------------------------------------- */
 
 enum vs_vm {                            /* what the VM part of hvsock:// is */
     VS_VM_GUID, VS_VM_NAME, VS_VM_WSL, VS_VM_WILDCARD, VS_VM_BROADCAST, VS_VM_CHILDREN, VS_VM_LOOPBACK, VS_VM_PARENT, VS_VM_SILOHOST
@@ -53,7 +53,8 @@ struct virtsock_address {
     struct vs_guid  vm;                 /* also of the well-known words; not of a name or wsl */
     struct vs_guid  service;
     size_t          size;               /* of all of it, for copies */
-    char            text[];             /* path, host, or VM as it is written in canonical form; NUL; then service, if any; NUL */
+    /* path, host, or VM as it is written in canonical form; NUL; then service, if any; NUL */
+    char            text[];
 };
 
 virtsock_status vs_address_copy(virtsock_address **out, const virtsock_address *from);
@@ -61,7 +62,7 @@ virtsock_status vs_address_copy(virtsock_address **out, const virtsock_address *
 /* Whole decimal number, 0..UINT32_MAX, nothing before or after. The strict parser that all others are built from. */
 bool vs_parse_u32(const char *s, size_t n, uint32_t *out);
 
-/* --- Names ----------------------------------------------------------------------------------------------------------------- */
+/* --- Names -------------------------------------------------------------------------------------------------------- */
 
 /* A name that virtsock_resolve must look up before it can be connected to. */
 bool vs_needs_lookup(const virtsock_address *address);
@@ -72,8 +73,8 @@ struct vs_program {
     const char *arguments;              /* fixed text, nothing of a user's */
     const char *variable, *value;       /* one more in its environment: how data is handed over. NULL: none */
 };
-/* Runs it: what it says on standard output, and its exit code. However that ends, nothing that it started is left. The answer is 0, one
- * of these, or a system's code. */
+/* Runs it: what it says on standard output, and its exit code. However that ends, nothing that it started is left. The
+ * answer is 0, one of these, or a system's code. */
 typedef int vs_runner(const struct vs_program *program, char *out, size_t cap, size_t *size, uint32_t *exit_code, int64_t deadline);
 #define VS_HUNG    (-5)                 /* the deadline came */
 #define VS_FLOODED (-6)                 /* it says more than cap */
@@ -83,7 +84,7 @@ typedef int vs_runner(const struct vs_program *program, char *out, size_t cap, s
 virtsock_status vs_resolve_vm(virtsock_address **out, const virtsock_address *address, const virtsock_options *options, vs_runner *run,
                               virtsock_error *err);
 
-/* --- Options ------------------------------------------------------------------------------------------------------------ */
+/* --- Options ------------------------------------------------------------------------------------------------------ */
 
 #define VS_OPTIONS_END 17               /* one past the last number */
 #define VS_RULES_MAX   16
@@ -113,16 +114,18 @@ const char *vs_option_name(virtsock_option option);
 /* Bit n: option n was set. */
 uint32_t vs_options_set_mask(const virtsock_options *options);
 
-/* --- Errors --------------------------------------------------------------------------------------------------------------- */
+/* --- Errors ------------------------------------------------------------------------------------------------------- */
 
-/* Why something failed, before the edge says what it was about. text is static, and may be NULL (the status says it all). */
+/* Why something failed, before the edge says what it was about. text is static, and may be NULL (the status says it
+ * all). */
 struct vs_cause {
     virtsock_status status;
     int32_t         os_code;
     const char     *text;
 };
 
-/* Bytes of the character at text, which ends with a NUL; 0: it is not well-formed UTF-8 (the ranges are those of Unicode's table 3-7). */
+/* Bytes of the character at text, which ends with a NUL; 0: it is not well-formed UTF-8 (the ranges are those of
+ * Unicode's table 3-7). */
 size_t vs_utf8_length(const char *text);
 
 /* Sets *why and returns the status. */
@@ -138,7 +141,8 @@ __attribute__((format(printf, 5, 6)))
 #endif
 virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status, const char *format, ...);
 
-/* The same about an address, which may be NULL: failure.c, the one place that knows both. AGAIN and EOF are told without it. */
+/* The same about an address, which may be NULL: failure.c, the one place that knows both. AGAIN and EOF are told
+ * without it. */
 virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address, const struct vs_cause *why);
 /* With a plain status and text. */
 virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status, const char *text);

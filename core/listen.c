@@ -20,7 +20,7 @@ struct virtsock_listener {
     struct vs_socket_kind      kind;
 };
 
-/* --- Making ---------------------------------------------------------------------------------------------------------------- */
+/* --- Making ------------------------------------------------------------------------------------------------------- */
 
 static const char *unchecked_rule(const virtsock_options *options, uint32_t can)
 {
@@ -139,7 +139,7 @@ virtsock_status virtsock_listener_from_fd(virtsock_listener **out, virtsock_fd f
     return vs_fail(err, "adopt", NULL, &why);
 }
 
-/* --- Accepting ------------------------------------------------------------------------------------------------------------- */
+/* --- Accepting ---------------------------------------------------------------------------------------------------- */
 
 static bool is_vm(const struct vs_end *peer, const char *guid)
 {
@@ -267,7 +267,7 @@ virtsock_status virtsock_accept(virtsock_stream **out, virtsock_listener *l, int
     return status;
 }
 
-/* --- Asking and ending ----------------------------------------------------------------------------------------------------- */
+/* --- Asking and ending -------------------------------------------------------------------------------------------- */
 
 virtsock_status virtsock_listener_address(const virtsock_listener *listener, virtsock_address **out, virtsock_error *err)
 {

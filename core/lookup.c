@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names to ids on Windows: a VM's is asked of PowerShell, that of WSL's machine of wsl.exe, both by a program that a runner runs. The question is
- * a fixed text, and the name reaches it as data, in a variable; the answer is ids, a line each, and an exit code.
+ * Names to ids on Windows: a VM's is asked of PowerShell, that of WSL's machine of wsl.exe, both by a program that a
+ * runner runs. The question is a fixed text, and the name reaches it as data, in a variable; the answer is ids, a line
+ * each, and an exit code.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 #define NO_PERMISSION 5                 /* how the script ends, in Windows' own numbers */
 #define NO_MODULE     126
 
-/* Windows' own modules alone: others have a Get-VM too, and PowerShell 7 leads this one to modules that it cannot load. Equals is by code
- * units; -eq and -ceq pass over characters that nobody sees, and -Name takes wildcards. */
+/* Windows' own modules alone: others have a Get-VM too, and PowerShell 7 leads this one to modules that it cannot load.
+ * Equals is by code units; -eq and -ceq pass over characters that nobody sees, and -Name takes wildcards. */
 static const struct vs_program powershell = {
     "WindowsPowerShell\\v1.0\\powershell.exe",
     "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy RemoteSigned -Command \"$ErrorActionPreference = 'Stop'; "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Options as numbers with ranges, and the rules of whom a listener accepts. No I/O: which transport has a use for an option or a rule
- * is the transport's to say.
+ * Options as numbers with ranges, and the rules of whom a listener accepts. No I/O: which transport has a use for an
+ * option or a rule is the transport's to say.
  */
 #include <stdlib.h>
 #include <string.h>

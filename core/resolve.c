@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names to ids. Those of VMs are looked up on Windows alone (lookup.c); elsewhere the core starts no program and says what to write instead.
+ * Names to ids. Those of VMs are looked up on Windows alone (lookup.c); elsewhere the core starts no program and says
+ * what to write instead.
  */
 #include <stdio.h>
 #include <stdlib.h>

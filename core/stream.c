@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Streams once they are connected: data, the ends of a conversation, and what there is to know about it. With data ready a send or a receive
- * is one system call: try first, and wait, read the clock and find words only when that was not enough.
+ * Streams once they are connected: data, the ends of a conversation, and what there is to know about it. With data
+ * ready a send or a receive is one system call: try first, and wait, read the clock and find words only when that was
+ * not enough.
  */
 #include "framed.h"
 
@@ -10,7 +11,7 @@
 #define MESSAGE_MAX (INT64_C(1) << 30)
 #define SLICES_MAX  256
 
-/* --- Making ---------------------------------------------------------------------------------------------------------------- */
+/* --- Making ------------------------------------------------------------------------------------------------------- */
 
 virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_options *options)
 {
@@ -65,7 +66,7 @@ virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd, c
     return VIRTSOCK_OK;
 }
 
-/* --- Data ------------------------------------------------------------------------------------------------------------------ */
+/* --- Data --------------------------------------------------------------------------------------------------------- */
 
 enum direction { SEND, SENDV, RECV };
 static const char *const names[] = { [SEND] = "send", [SENDV] = "send", [RECV] = "recv" };
@@ -164,8 +165,8 @@ static virtsock_status not_moved(virtsock_stream *s, const struct transfer *t, i
     return t->timeout_ms == 0 ? vs_because(why, VIRTSOCK_E_AGAIN, NULL) : VIRTSOCK_OK;
 }
 
-/* A poll is not told that the peer takes no more (Linux: AF_UNIX, AF_VSOCK), nor on AF_VSOCK that this side has shut down. So a send looks
- * again so often. */
+/* A poll is not told that the peer takes no more (Linux: AF_UNIX, AF_VSOCK), nor on AF_VSOCK that this side has shut
+ * down. So a send looks again so often. */
 #define LOOK_AGAIN_MS 1000
 
 /* OK: ready, or (*ready is false) time to look again. */
@@ -180,8 +181,9 @@ static virtsock_status wait_ready(virtsock_stream *s, struct transfer *t, bool *
     return status == VIRTSOCK_E_TIMEOUT && look < deadline ? VIRTSOCK_OK : status;
 }
 
-/* It was ready and then would block: another call was quicker, or (AF_VSOCK seqpacket, Linux 6.1: its poll counts bytes, not messages) a part
- * of a message lies there, of which a poll would tell again at once. A millisecond, then; OK: look again. */
+/* It was ready and then would block: another call was quicker, or (AF_VSOCK seqpacket, Linux 6.1: its poll counts
+ * bytes, not messages) a part of a message lies there, of which a poll would tell again at once. A millisecond, then;
+ * OK: look again. */
 static virtsock_status not_yet(virtsock_stream *s, struct transfer *t, struct vs_cause *why)
 {
     const int64_t   deadline = deadline_of(t), look = vs_deadline(1);
@@ -306,7 +308,8 @@ static virtsock_status turned_away(enum direction direction, bool closed, size_t
                   : vs_refuse(err, names[direction], NULL, VIRTSOCK_E_INVALID, "no stream");
 }
 
-/* True: bytes of a stream, as many as one system call takes, in a handle that is open: worth a try before anything else is looked at. */
+/* True: bytes of a stream, as many as one system call takes, in a handle that is open: worth a try before anything else
+ * is looked at. */
 static inline bool is_simple(const virtsock_stream *s, uint64_t word, const void *data, size_t size, int timeout_ms)
 {
     return !VS_WAITS_INSIDE && vs_is_open(word) && timeout_ms >= -1 && s->type == VIRTSOCK_TYPE_STREAM && s->framed == NULL && data != NULL

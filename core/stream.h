@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A stream, as connect.c, listen.c and stream*.c share it: a handle, what kind of conversation it is, and whom it is with.
+ * A stream, as connect.c, listen.c and stream*.c share it: a handle, what kind of conversation it is, and whom it is
+ * with.
  */
 #ifndef VS_STREAM_H
 #define VS_STREAM_H
@@ -19,12 +20,14 @@ struct virtsock_stream {
     int                   half_close;   /* VIRTSOCK_HALF_CLOSE_ */
     int                   linger_ms;    /* -1: the family's default */
     size_t                message_max;
-    bool                  blocks;       /* untimed calls may, in the kernel: no signal is to end them, or only one that does so there */
+    /* untimed calls may, in the kernel: no signal is to end them, or only one that does so there */
+    bool                  blocks;
     bool                  whole;        /* AF_VSOCK messages, which message.c sends */
     bool                  timed;        /* its socket, which is nobody else's, keeps the time that untimed ones need */
     _Atomic uint32_t      turn, waiting; /* whose turn that is, and how many wait for it */
     bool                  torn;         /* one was cut short: for whose turn it is */
-    _Atomic int           shut, seen;   /* VIRTSOCK_PEER_: bits that tell of this side's shutdown; that calls have met */
+    /* VIRTSOCK_PEER_: bits that tell of this side's shutdown; that calls have met */
+    _Atomic int           shut, seen;
     _Atomic int           told;         /* the code of a break that only a question has met: for the next receive */
     _Atomic int           attempts, last_status, last_code;
     virtsock_address     *about;        /* whom with, for messages; NULL: nobody known */
@@ -32,7 +35,8 @@ struct virtsock_stream {
     struct vs_framed     *framed;       /* NULL unless half-close=framed */
 };
 
-/* With nothing open yet; options may be NULL. about is copied, says how it half-closes, and may be NULL. NULL: out of memory. */
+/* With nothing open yet; options may be NULL. about is copied, says how it half-closes, and may be NULL. NULL: out of
+ * memory. */
 virtsock_stream *vs_stream_new(const virtsock_address *about, const virtsock_options *options);
 
 /* Makes a connected socket the stream's. False: a close came first, and fd stays the caller's. */

@@ -39,7 +39,7 @@ static virtsock_status os_status(const virtsock_stream *s, const char *op, int c
     return vs_fail(err, op, s->about, &why);
 }
 
-/* --- Ending ---------------------------------------------------------------------------------------------------------------- */
+/* --- Ending ------------------------------------------------------------------------------------------------------- */
 
 static virtsock_status shut(virtsock_stream *s, int how, virtsock_error *err)
 {
@@ -156,7 +156,7 @@ virtsock_status virtsock_stream_detach(virtsock_stream *s, virtsock_fd *fd, virt
     }
 }
 
-/* --- Asking ---------------------------------------------------------------------------------------------------------------- */
+/* --- Asking ------------------------------------------------------------------------------------------------------- */
 
 virtsock_fd virtsock_stream_fd(const virtsock_stream *s)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of a system's codes: posix_error.c and windows_error.c have one each, codes.c reads it. The first row that fits is taken, so a row
- * for one transport or one operation stands above the general one.
+ * The table of a system's codes: posix_error.c and windows_error.c have one each, codes.c reads it. The first row that
+ * fits is taken, so a row for one transport or one operation stands above the general one.
  */
 #ifndef VS_CODES_H
 #define VS_CODES_H
@@ -10,7 +10,8 @@
 
 struct vs_code {
     const char     *op;                 /* NULL: every one */
-    virtsock_scheme scheme;             /* NONE: every one. VSOCK and HYPERV are one thing, and UNIX has MUX and HYPERKIT in it */
+    /* NONE: every one. VSOCK and HYPERV are one thing, and UNIX has MUX and HYPERKIT in it */
+    virtsock_scheme scheme;
     int             code;
     virtsock_status status;
     const char     *cause, *advice;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * FreeBSD: a guest of Hyper-V has sockets to its host, by port alone (struct sockaddr_hvs, sys/dev/hyperv/hvsock). Compiled and linked by the
- * tests, run by nobody yet.
+ * FreeBSD: a guest of Hyper-V has sockets to its host, by port alone (struct sockaddr_hvs, sys/dev/hyperv/hvsock).
+ * Compiled and linked by the tests, run by nobody yet.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Linux: AF_VSOCK's addresses and options, who is at the other end, modes of sockets in the file system, this machine's CID.
+ * Linux: AF_VSOCK's addresses and options, who is at the other end, modes of sockets in the file system, this machine's
+ * CID.
  */
 #define _GNU_SOURCE             /* struct ucred, O_PATH, syscall() */
 #include <errno.h>
@@ -42,7 +43,7 @@ struct vm_address {
 };
 _Static_assert(sizeof(struct vm_address) == VS_VM_ADDRESS_SIZE, "struct sockaddr_vm is 16 bytes");
 
-/* --- This process ------------------------------------------------------------------------------------------------ */
+/* --- This process ------------------------------------------------------------------------------------------------- */
 
 /* Of the clock's nanoseconds: getrandom() is younger than the C libraries that this is built for. */
 uint32_t vs_random(void)
@@ -228,7 +229,7 @@ int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid)
     return 0;
 }
 
-/* --- Names in the file system, this machine ---------------------------------------------------------------------------------- */
+/* --- Names in the file system, this machine ----------------------------------------------------------------------- */
 
 /* The file that bind makes has the mode of the descriptor, less the umask. */
 int vs_set_mode_before(virtsock_fd fd, uint32_t mode)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * macOS: AF_VSOCK in a guest (struct sockaddr_vm of 12 bytes, bsd/sys/vsock.h), and what takes two calls here where others need one.
- * Compiled and linked by the tests, run by nobody yet.
+ * macOS: AF_VSOCK in a guest (struct sockaddr_vm of 12 bytes, bsd/sys/vsock.h), and what takes two calls here where
+ * others need one. Compiled and linked by the tests, run by nobody yet.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,14 +21,15 @@ struct vm_address {
 };
 _Static_assert(sizeof(struct vm_address) == VS_VM_ADDRESS_SIZE, "struct sockaddr_vm is 12 bytes");
 
-/* --- Sockets ---------------------------------------------------------------------------------------------------------------- */
+/* --- Sockets ------------------------------------------------------------------------------------------------------ */
 
 static bool own(int fd, int non_blocking)
 {
     return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && ioctl(fd, FIONBIO, &non_blocking) == 0;
 }
 
-/* A socket that was just made; -1 stays. SO_NOSIGPIPE fails on one whose peer has left, which says so at its first use. */
+/* A socket that was just made; -1 stays. SO_NOSIGPIPE fails on one whose peer has left, which says so at its first
+ * use. */
 static int made(int fd, int non_blocking)
 {
     const int on = 1;
@@ -100,7 +101,7 @@ int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid)
     return 0;
 }
 
-/* --- Waking, this machine ---------------------------------------------------------------------------------------------------- */
+/* --- Waking, this machine ----------------------------------------------------------------------------------------- */
 
 /* A pipe that nobody reads, its two ends in the 32 bits that a handle has for a wake. */
 int vs_wake_open(virtsock_fd *out)

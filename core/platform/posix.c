@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The porting contract on POSIX systems: time, data, waiting. EINTR and what is left of a deadline are taken care of here and nowhere
- * else. Sockets are in posix_socket.c, names in posix_file.c, what the codes mean in posix_error.c, and what one
- * system does in another way in the files of posix.h.
+ * The porting contract on POSIX systems: time, data, waiting. EINTR and what is left of a deadline are taken care of
+ * here and nowhere else. Sockets are in posix_socket.c, names in posix_file.c, what the codes mean in posix_error.c,
+ * and what one system does in another way in the files of posix.h.
  */
 #define _GNU_SOURCE             /* MSG_DONTWAIT */
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 #include "platform/posix.h"
 
-/* --- Time and process ------------------------------------------------------------------------------------------------------ */
+/* --- Time and process --------------------------------------------------------------------------------------------- */
 
 int64_t vs_now_ms(void)
 {
@@ -43,7 +43,7 @@ uint32_t vs_user(void)
     return (uint32_t)geteuid();
 }
 
-/* --- Data -------------------------------------------------------------------------------------------------------------------- */
+/* --- Data --------------------------------------------------------------------------------------------------------- */
 
 int64_t vs_send(virtsock_fd fd, const void *data, size_t size, int64_t until)
 {
@@ -78,8 +78,8 @@ int64_t vs_sendv(virtsock_fd fd, const virtsock_slice *slices, size_t count, siz
     return send_slices(fd, slices, count, max, until == VS_FOREVER ? 0 : VS_SEND_NOW);
 }
 
-/* ENOTCONN is what AF_VSOCK answers in place of an end once both sides have shut down, and when its way went away under the
- * connection: then the socket has an error. */
+/* ENOTCONN is what AF_VSOCK answers in place of an end once both sides have shut down, and when its way went away under
+ * the connection: then the socket has an error. */
 static int64_t received(virtsock_fd fd, ssize_t n)
 {
     int       code = 0;
@@ -136,7 +136,7 @@ bool vs_was_interrupted(int os_code)
     return os_code == EINTR;
 }
 
-/* --- Waiting and waking -------------------------------------------------------------------------------------------------------- */
+/* --- Waiting and waking ------------------------------------------------------------------------------------------- */
 
 static int left_ms(int64_t deadline)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the POSIX systems do in different ways: all that posix*.c ask of linux.c, macos.c and freebsd.c, and of what two of them have in
- * common. These have some functions of platform.h as well: modes of sockets, buffers, users, the local CID.
+ * What the POSIX systems do in different ways: all that posix*.c ask of linux.c, macos.c and freebsd.c, and of what two
+ * of them have in common. These have some functions of platform.h as well: modes of sockets, buffers, users, the local
+ * CID.
  */
 #ifndef VS_POSIX_H
 #define VS_POSIX_H
@@ -23,7 +24,8 @@
 #endif
 #endif
 
-/* macOS: send() looks at MSG_NBIO alone, a flag that the kernel's header keeps to itself. A wake is two descriptors in one number. */
+/* macOS: send() looks at MSG_NBIO alone, a flag that the kernel's header keeps to itself. A wake is two descriptors in
+ * one number. */
 #ifdef __APPLE__
 #define VS_SEND_NOW (MSG_DONTWAIT | 0x20000)
 #define VS_WAKE_WATCHED(wake) ((wake) < 0 ? -1 : (int)((wake) & 0xffff))
@@ -32,13 +34,14 @@
 #define VS_WAKE_WATCHED(wake) ((int)(wake))
 #endif
 
-/* A non-blocking socket and a blocking accepted one: not inherited by programs that are started, no SIGPIPE. -1: errno. */
+/* A non-blocking socket and a blocking accepted one: not inherited by programs that are started, no SIGPIPE. -1:
+ * errno. */
 int vs_new_socket(int family, int type);
 int vs_new_accepted(int listener, struct sockaddr *from, socklen_t *length);
 int vs_is_listening(int fd, int *listens);
 
-/* An end of VM sockets as the system has it, VS_VM_ADDRESS_SIZE bytes, and back. peer: another's, else one of this machine. False: there is
- * no such end on this system. */
+/* An end of VM sockets as the system has it, VS_VM_ADDRESS_SIZE bytes, and back. peer: another's, else one of this
+ * machine. False: there is no such end on this system. */
 bool vs_vm_to_system(void *out, const struct vs_end *end, bool peer);
 void vs_vm_from_system(struct vs_end *end, const void *from, bool peer);
 

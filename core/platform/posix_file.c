@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The porting contract on POSIX systems, the rest: names of sockets in the file system, without a moment in which somebody else could come
- * between, and this machine's CID.
+ * The porting contract on POSIX systems, the rest: names of sockets in the file system, without a moment in which
+ * somebody else could come between, and this machine's CID.
  */
 #define _GNU_SOURCE             /* O_PATH */
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #include "platform/posix.h"
 
-/* --- Names in the file system --------------------------------------------------------------------------------------------------- */
+/* --- Names in the file system ------------------------------------------------------------------------------------- */
 
 /* A file system behind a network or a program may be interrupted here. */
 int vs_open_file(const char *path, int flags)

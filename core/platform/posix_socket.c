@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The porting contract on POSIX systems, sockets: ends as the system has them, making, connecting, accepting, and their settings. AF_UNIX
- * and AF_VSOCK differ here in what a code means while connecting; above, they do not.
+ * The porting contract on POSIX systems, sockets: ends as the system has them, making, connecting, accepting, and their
+ * settings. AF_UNIX and AF_VSOCK differ here in what a code means while connecting; above, they do not.
  */
 #define _GNU_SOURCE             /* SOCK_SEQPACKET */
 #include <arpa/inet.h>
@@ -36,7 +36,7 @@ union any_address {
 
 const size_t vs_path_max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
-/* --- Addresses of ends ------------------------------------------------------------------------------------------------------ */
+/* --- Addresses of ends -------------------------------------------------------------------------------------------- */
 
 static int to_inet(union any_address *out, socklen_t *length, const struct vs_end *end)
 {
@@ -90,7 +90,7 @@ static void from_system(struct vs_end *end, const union any_address *from, sockl
     }
 }
 
-/* --- Sockets ---------------------------------------------------------------------------------------------------------------- */
+/* --- Sockets ------------------------------------------------------------------------------------------------------ */
 
 int vs_socket(virtsock_fd *out, enum vs_family family, int type)
 {
@@ -106,8 +106,8 @@ int vs_socket(virtsock_fd *out, enum vs_family family, int type)
     return inet && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ? errno : 0;
 }
 
-/* AF_UNIX: EAGAIN is a full backlog, which no poll sees the end of, and after EINTR nothing has begun. AF_VSOCK: after EINTR it goes on
- * by itself, and a second connect() would be a second connection. */
+/* AF_UNIX: EAGAIN is a full backlog, which no poll sees the end of, and after EINTR nothing has begun. AF_VSOCK: after
+ * EINTR it goes on by itself, and a second connect() would be a second connection. */
 int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pending)
 {
     union any_address address;
@@ -196,8 +196,8 @@ int vs_listen(virtsock_fd fd, int backlog)
     return listen((int)fd, backlog) != 0 ? errno : 0;
 }
 
-/* An AF_VSOCK accept of nothing sleeps for a tick even when it is non-blocking (4 ms, Linux 6.1), so poll first. ETIMEDOUT: Hyper-V.
- * Linux gives errors that TCP had on the new connection as the call's own: accept(2). */
+/* An AF_VSOCK accept of nothing sleeps for a tick even when it is non-blocking (4 ms, Linux 6.1), so poll first.
+ * ETIMEDOUT: Hyper-V. Linux gives errors that TCP had on the new connection as the call's own: accept(2). */
 int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs_end *from, int64_t until)
 {
     union any_address address = { .any = { 0 } };
@@ -269,8 +269,8 @@ void vs_cancel(virtsock_fd fd)
     vs_shutdown(fd, VIRTSOCK_SHUT_BOTH);
 }
 
-/* Of AF_VSOCK a poll tells no hang-up before this side has ended as well, and of no socket that the peer takes no more; a
- * send looks at that before it looks at its length. */
+/* Of AF_VSOCK a poll tells no hang-up before this side has ended as well, and of no socket that the peer takes no more;
+ * a send looks at that before it looks at its length. */
 int vs_peer_state(virtsock_fd fd, bool ask, int *code)
 {
     struct pollfd p = { (int)fd, POLLIN | ENDS, 0 };
@@ -281,7 +281,8 @@ int vs_peer_state(virtsock_fd fd, bool ask, int *code)
 
     *code = 0;
     if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR) != 0) {
-        if (getsockopt((int)fd, SOL_SOCKET, SO_ERROR, code, &length) != 0)       /* TCP tells no receive after the peer's end */
+        /* TCP tells no receive after the peer's end */
+        if (getsockopt((int)fd, SOL_SOCKET, SO_ERROR, code, &length) != 0)
             *code = errno;
         return VS_PEER_BROKE;
     }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The porting contract on Windows: time, data, waiting. A transfer is an overlapped call that waits itself (VS_WAITS_INSIDE): neither select
- * nor WSAPoll is asked about a Hyper-V socket, which early builds did not support. Sockets are in windows_socket.c, names in windows_file.c.
+ * The porting contract on Windows: time, data, waiting. A transfer is an overlapped call that waits itself
+ * (VS_WAITS_INSIDE): neither select nor WSAPoll is asked about a Hyper-V socket, which early builds did not support.
+ * Sockets are in windows_socket.c, names in windows_file.c.
  */
 #include "platform/windows.h"
 
 #define PIECE 65536u                    /* bytes of one send: a cancelled one may not tell how much of it went */
 #define SLICES 256
 
-/* --- Time and process ------------------------------------------------------------------------------------------------------ */
+/* --- Time and process --------------------------------------------------------------------------------------------- */
 
 int64_t vs_now_ms(void)
 {
@@ -45,7 +46,7 @@ uint32_t vs_user(void)
     return UINT32_MAX;
 }
 
-/* --- Overlapped calls -------------------------------------------------------------------------------------------------------- */
+/* --- Overlapped calls --------------------------------------------------------------------------------------------- */
 
 DWORD vs_left_ms(int64_t deadline)
 {
@@ -86,7 +87,7 @@ int64_t vs_call_end(SOCKET s, OVERLAPPED *call, int code, int64_t until)
     return code == 0 ? (int64_t)n : -(int64_t)code;
 }
 
-/* --- Data -------------------------------------------------------------------------------------------------------------------- */
+/* --- Data --------------------------------------------------------------------------------------------------------- */
 
 static int64_t send_pieces(virtsock_fd fd, WSABUF *pieces, DWORD count, int64_t until)
 {
@@ -168,7 +169,7 @@ bool vs_was_interrupted(int os_code)
     return false;
 }
 
-/* --- Waiting and waking -------------------------------------------------------------------------------------------------------- */
+/* --- Waiting and waking ------------------------------------------------------------------------------------------- */
 
 /* fd is what struct vs_pending has: an event. */
 enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t deadline, bool interruptible, int *os_code)

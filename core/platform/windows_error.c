@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What Windows's codes mean, by operation and transport: status, cause and advice in one table. codes.c reads it. The causes on Hyper-V sockets
- * are those that others met (docs/transports.md); no Windows machine has confirmed them for this library.
+ * What Windows's codes mean, by operation and transport: status, cause and advice in one table. codes.c reads it. The
+ * causes on Hyper-V sockets are those that others met (docs/transports.md); no Windows machine has confirmed them for
+ * this library.
  */
 #include "platform/windows.h"
 #include "platform/codes.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The porting contract on Windows, the rest: names of AF_UNIX sockets in the file system, and that this system has no CID. Who may connect to
- * such a socket is what its directory's permissions say; there is no mode to set.
+ * The porting contract on Windows, the rest: names of AF_UNIX sockets in the file system, and that this system has no
+ * CID. Who may connect to such a socket is what its directory's permissions say; there is no mode to set.
  */
 #include <stdio.h>
 

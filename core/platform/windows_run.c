@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A program of the system's own folder, run out of sight: by its whole path, in a job that ends with us, with nothing inherited but the
- * ends that it is given. Its input is empty; what it says on standard error is thrown away.
+ * A program of the system's own folder, run out of sight: by its whole path, in a job that ends with us, with nothing
+ * inherited but the ends that it is given. Its input is empty; what it says on standard error is thrown away.
  */
 #include "platform/windows.h"
 
@@ -26,7 +26,8 @@ static int last_error(void)
     return code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND ? VS_ABSENT : code != 0 ? (int)code : ERROR_GEN_FAILURE;
 }
 
-/* A 32-bit program on a 64-bit Windows is shown another folder, in which PowerShell has no Get-VM and there is no wsl.exe. */
+/* A 32-bit program on a 64-bit Windows is shown another folder, in which PowerShell has no Get-VM and there is no
+ * wsl.exe. */
 static void find_program(struct run *r, const struct vs_program *program)
 {
     BOOL redirected = FALSE;
@@ -119,7 +120,8 @@ static int drain(HANDLE from, char *out, size_t cap, size_t *size)
     return 0;
 }
 
-/* Looks again and again: a wait for a pipe would take a thread of our own, or a pipe with a name, which others can open. */
+/* Looks again and again: a wait for a pipe would take a thread of our own, or a pipe with a name, which others can
+ * open. */
 static int follow(const struct run *r, char *out, size_t cap, size_t *size, uint32_t *exit_code, int64_t deadline)
 {
     for (;;) {

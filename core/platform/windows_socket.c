@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The porting contract on Windows, sockets: all overlapped, none inherited. The constants of Hyper-V's are our own: mingw's headers lack some.
+ * The porting contract on Windows, sockets: all overlapped, none inherited. mingw lacks some of Hyper-V's constants.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ union any_address {
 
 const size_t vs_path_max = sizeof(((struct un_address *)0)->path) - 1;
 
-/* --- Addresses of ends ------------------------------------------------------------------------------------------------------ */
+/* --- Addresses of ends -------------------------------------------------------------------------------------------- */
 
 static int to_system(union any_address *out, int *length, const struct vs_end *end)
 {
@@ -118,7 +118,7 @@ int vs_peer_end(virtsock_fd fd, struct vs_end *end)
     return end_of(getpeername, fd, end);
 }
 
-/* --- Sockets ---------------------------------------------------------------------------------------------------------------- */
+/* --- Sockets ------------------------------------------------------------------------------------------------------ */
 
 /* Whoever comes first starts Winsock; it is never ended, since others of this process may use it. */
 static int open_socket(virtsock_fd *out, int family, int protocol)
@@ -220,7 +220,7 @@ int vs_connect(virtsock_fd fd, const struct vs_end *to, struct vs_pending *pendi
     return code == VS_PENDING ? vs_connect_result(fd, pending) : code;
 }
 
-/* There is one type of socket alone, so it is a connection, and one who does not listen yet refuses it as nobody does. */
+/* There is one type of socket alone, so who does not listen yet refuses a connection as nobody does. */
 enum vs_holder vs_holder_of(const struct vs_end *at, int type, int *code)
 {
     struct vs_pending pending = { -1, NULL };
@@ -281,7 +281,7 @@ int vs_bind(virtsock_fd fd, const struct vs_end *at)
 
     if (code != 0)
         return code;
-    if (at->family == VS_FAMILY_INET || at->family == VS_FAMILY_INET6)          /* SO_REUSEADDR would let others take the port here */
+    if (at->family == VS_FAMILY_INET || at->family == VS_FAMILY_INET6)  /* SO_REUSEADDR would let others take it */
         setsockopt((SOCKET)fd, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&on, sizeof on);
     return bind((SOCKET)fd, &address.any, length) != 0 ? WSAGetLastError() : 0;
 }
@@ -291,7 +291,7 @@ int vs_listen(virtsock_fd fd, int backlog)
     return listen((SOCKET)fd, backlog) != 0 ? WSAGetLastError() : 0;
 }
 
-/* --- Accepting ----------------------------------------------------------------------------------------------------------------- */
+/* --- Accepting ---------------------------------------------------------------------------------------------------- */
 
 static int call_accept(SOCKET listener, SOCKET s, int64_t until)
 {
@@ -337,7 +337,7 @@ int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs
     return vs_would_block(code) ? VS_EMPTY : has_left(code) ? VS_LEFT : code;
 }
 
-/* --- Ending -------------------------------------------------------------------------------------------------------------------- */
+/* --- Ending ------------------------------------------------------------------------------------------------------- */
 
 int vs_set_blocking(virtsock_fd fd, bool blocking)
 {
@@ -366,7 +366,7 @@ void vs_cancel(virtsock_fd fd)
     CancelIoEx((HANDLE)(intptr_t)fd, NULL);
 }
 
-/* --- Asking and setting -------------------------------------------------------------------------------------------------------- */
+/* --- Asking and setting ------------------------------------------------------------------------------------------- */
 
 static int number_of(virtsock_fd fd, int option, int *value)
 {

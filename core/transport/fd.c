@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * fd://N and the functions that adopt: a socket that somebody else made. What it is, is asked of the socket, and nothing of it is changed
- * before it is ours.
+ * fd://N and the functions that adopt: a socket that somebody else made. What it is, is asked of the socket, and
+ * nothing of it is changed before it is ours.
  */
 #include "transport/transport.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Handshakes of multiplexers as bytes: see handshake.h. Nothing here knows a socket, and what comes from outside is bounded before it is
- * looked at.
+ * Handshakes of multiplexers as bytes: see handshake.h. Nothing here knows a socket, and what comes from outside is
+ * bounded before it is looked at.
  */
 #include "transport/handshake.h"
 
@@ -10,7 +10,7 @@
 
 #include "internal.h"
 
-/* --- CONNECT and OK ---------------------------------------------------------------------------------------------------------- */
+/* --- CONNECT and OK ----------------------------------------------------------------------------------------------- */
 
 size_t vs_mux_request(char out[VS_LINE_MAX], const char *port)
 {
@@ -40,7 +40,8 @@ static bool is_printed(char c)
     return (c >= ' ' && c <= '~') || c == '\t' || c == '\r';
 }
 
-/* Whether the line can begin with the first n of these bytes: the word in either case, a blank, then what is printed. */
+/* Whether the line can begin with the first n of these bytes: the word in either case, a blank, then what is
+ * printed. */
 static bool begins(const char *s, size_t n, const char *word)
 {
     size_t length = strlen(word);
@@ -97,7 +98,7 @@ enum vs_shake vs_mux_read_reply(const char *data, size_t n, size_t *used, char p
     return read_line("OK", data, n, used, port);
 }
 
-/* --- HyperKit ------------------------------------------------------------------------------------------------------------------ */
+/* --- HyperKit ----------------------------------------------------------------------------------------------------- */
 
 void vs_hyperkit_name(char out[VS_HYPERKIT_LINE], uint32_t cid, uint32_t port)
 {

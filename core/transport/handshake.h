@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The handshakes of multiplexers, client and server, as pure functions over bytes. A port is text here: a decimal number, or a service GUID
- * where the multiplexer takes those.
+ * The handshakes of multiplexers, client and server, as pure functions over bytes. A port is text here: a decimal
+ * number, or a service GUID where the multiplexer takes those.
  *
- * CONNECT/OK (Firecracker, Cloud Hypervisor, vhost-device-vsock, OpenVMM): "CONNECT 52\n" is answered by "OK 1073741824\n", a number or a
- * GUID that is the multiplexer's to choose. HyperKit: "00000003.00000034\n", CID and port, and no answer.
+ * CONNECT/OK (Firecracker, Cloud Hypervisor, vhost-device-vsock, OpenVMM): "CONNECT 52\n" is answered by "OK
+ * 1073741824\n", a number or a GUID that is the multiplexer's to choose. HyperKit: "00000003.00000034\n", CID and port,
+ * and no answer.
  */
 #ifndef VS_HANDSHAKE_H
 #define VS_HANDSHAKE_H
@@ -27,8 +28,8 @@ size_t vs_mux_request(char out[VS_LINE_MAX], const char *port);
 /* What a server answers. */
 size_t vs_mux_reply(char out[VS_LINE_MAX], const char *port);
 
-/* Look at the first n bytes that came. DONE: the line is the first *used of them (payload may follow), and names port. Words in either
- * case, blanks and a CR at the end are let pass. */
+/* Look at the first n bytes that came. DONE: the line is the first *used of them (payload may follow), and names port.
+ * Words in either case, blanks and a CR at the end are let pass. */
 enum vs_shake vs_mux_read_request(const char *data, size_t n, size_t *used, char port[VS_PORT_TEXT]);
 enum vs_shake vs_mux_read_reply(const char *data, size_t n, size_t *used, char port[VS_PORT_TEXT]);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * hyperkit: HyperKit's directory of UNIX sockets. A connection to a guest's port goes to DIRECTORY/connect and says which, and HyperKit
- * answers nothing, whatever comes of it. A guest that connects to a port of its host comes to DIRECTORY/00000002.PORT.
+ * hyperkit: HyperKit's directory of UNIX sockets. A connection to a guest's port goes to DIRECTORY/connect and says
+ * which, and HyperKit answers nothing, whatever comes of it. A guest that connects to a port of its host comes to
+ * DIRECTORY/00000002.PORT.
  */
 #include "transport/transport.h"
 
-#define CID_GUEST 3u                    /* of the one guest that Docker and vpnkit have, unless the address says otherwise */
+/* of the one guest that Docker and vpnkit have, unless the address says otherwise */
+#define CID_GUEST 3u
 
 static uint32_t cid_of(const virtsock_address *address, uint32_t unset)
 {

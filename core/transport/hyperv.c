@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hyper-V sockets, Windows's own way between a host and its VMs, for hvsock:// and, where the two worlds meet, for vsock://. A connection to a
- * service that nobody serves may hang for ever, also when somebody does by now: so it is several tries (try_ms, connect.c).
+ * Hyper-V sockets, Windows's own way between a host and its VMs, for hvsock:// and, where the two worlds meet, for
+ * vsock://. A connection to a service that nobody serves may hang for ever, also when somebody does by now: so it is
+ * several tries (try_ms, connect.c).
  */
 #include <string.h>
 
@@ -28,7 +29,7 @@ static virtsock_status supported(virtsock_scheme scheme, struct vs_cause *why)
     return VIRTSOCK_OK;
 }
 
-/* --- Ends --------------------------------------------------------------------------------------------------------------------- */
+/* --- Ends --------------------------------------------------------------------------------------------------------- */
 
 /* vsock:// as Windows has it: the host is the parent, and a port stands for a service. */
 static virtsock_status cross(struct vs_end *end, const virtsock_address *address, struct vs_cause *why)
@@ -75,7 +76,7 @@ static virtsock_status address_of(virtsock_address **out, const struct vs_end *e
     return virtsock_address_hyperv(out, vm, service, NULL);
 }
 
-/* --- Sockets ------------------------------------------------------------------------------------------------------------------ */
+/* --- Sockets ------------------------------------------------------------------------------------------------------ */
 
 static int set_flags(virtsock_fd fd, const virtsock_options *options)
 {
@@ -103,7 +104,7 @@ static int make(virtsock_fd *out, const virtsock_options *options)
     return code == 0 ? set_flags(*out, options) : code;
 }
 
-/* --- Connecting --------------------------------------------------------------------------------------------------------------- */
+/* --- Connecting --------------------------------------------------------------------------------------------------- */
 
 static const char *silence(const virtsock_address *address)
 {
@@ -142,7 +143,7 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
     return vs_connected(a, code, why);
 }
 
-/* --- Listening ---------------------------------------------------------------------------------------------------------------- */
+/* --- Listening ---------------------------------------------------------------------------------------------------- */
 
 static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
 {
@@ -154,7 +155,8 @@ static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *a
     if (end_of(&at, address, why) != VIRTSOCK_OK)
         return why->status;
     chosen = is_any(&at.service);
-    do {                                /* the system chooses no service: one of the ports above those that people choose */
+    /* the system chooses no service: one of the ports above those that people choose */
+    do {
         if (chosen)
             vs_guid_from_port(&at.service, 0x40000000u | (vs_random() & 0x3fffffffu));
         status = vs_listening(out, &at, make(&out->fd, options), address->scheme, options, why);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * vsock-mux: the UNIX socket of a hypervisor that joins a port of its guest after CONNECT and OK (Firecracker, Cloud Hypervisor,
- * vhost-device-vsock, OpenVMM). A guest that connects to a port of its host comes to PATH_PORT, without a handshake.
+ * vsock-mux: the UNIX socket of a hypervisor that joins a port of its guest after CONNECT and OK (Firecracker, Cloud
+ * Hypervisor, vhost-device-vsock, OpenVMM). A guest that connects to a port of its host comes to PATH_PORT, without a
+ * handshake.
  */
 #include <stdio.h>
 
@@ -21,7 +22,7 @@ static virtsock_status port_of(char out[VS_PORT_TEXT], const virtsock_address *a
     return VIRTSOCK_OK;
 }
 
-/* --- Connecting -------------------------------------------------------------------------------------------------------------- */
+/* --- Connecting --------------------------------------------------------------------------------------------------- */
 
 static virtsock_status ask(struct vs_attempt *a, const char *port, struct vs_cause *why)
 {
@@ -76,7 +77,7 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
     return status == VIRTSOCK_OK ? hear(a, why) : status;
 }
 
-/* --- Listening --------------------------------------------------------------------------------------------------------------- */
+/* --- Listening ---------------------------------------------------------------------------------------------------- */
 
 static virtsock_status end_of(struct vs_end *end, const virtsock_address *address, struct vs_cause *why)
 {

@@ -25,7 +25,8 @@ static int make(virtsock_fd *out, const struct vs_end *end, const virtsock_optio
     return code != 0 ? code : vs_set_buffers(*out, end->family, 0, vs_option(options, VIRTSOCK_OPTION_BUFFER_SIZE, 0), 0);
 }
 
-/* To a port of this machine where nobody listens, and which the system then chose for this very socket, TCP connects it to itself. */
+/* To a port of this machine where nobody listens, and which the system then chose for this very socket, TCP connects it
+ * to itself. */
 static bool met_itself(virtsock_fd fd, uint32_t port)
 {
     struct vs_end local, peer;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a transport is to the edge (connect.c, listen.c, stream.c): one const table. A transport turns addresses into sockets and ends into
- * addresses; it keeps no state, starts nothing and waits for nothing. Deadlines, retries, rules and errors are the edge's.
+ * What a transport is to the edge (connect.c, listen.c, stream.c): one const table. A transport turns addresses into
+ * sockets and ends into addresses; it keeps no state, starts nothing and waits for nothing. Deadlines, retries, rules
+ * and errors are the edge's.
  */
 #ifndef VS_TRANSPORT_H
 #define VS_TRANSPORT_H
@@ -13,15 +14,19 @@
 struct vs_attempt {
     const virtsock_address *address;
     const virtsock_options *options;
-    int64_t     timeout_ms;             /* of the attempt, for systems that have a limit of their own; -1 for ever, 0 the system's */
-    int64_t     until;                  /* the edge gives it up then; a transport with a default of its own brings it forward, once */
+    /* of the attempt, for systems that have a limit of their own; -1 for ever, 0 the system's */
+    int64_t     timeout_ms;
+    /* the edge gives it up then; a transport with a default of its own brings it forward, once */
+    int64_t     until;
     virtsock_fd fd;                     /* -1 before the first step */
     struct vs_pending pending;          /* of fd */
-    int         events;                 /* after AGAIN: what to wait for on pending.fd (VIRTSOCK_WANT_); 0: time alone */
+    /* after AGAIN: what to wait for on pending.fd (VIRTSOCK_WANT_); 0: time alone */
+    int         events;
     int64_t     again_at;               /* after AGAIN: step then, whatever happened; VS_FOREVER: no need */
     int64_t     full_ms;                /* UNIX: the last pause before a backlog that is full */
     bool        asked;                  /* a handshake's request has left */
-    int64_t     stays_until;            /* the edge's: connected, and not taken for it before, unless a byte comes; 0: not connected */
+    /* the edge's: connected, and not taken for it before, unless a byte comes; 0: not connected */
+    int64_t     stays_until;
     size_t      heard;                  /* bytes of the answer, in line */
     char        line[VS_LINE_MAX];
 };
@@ -38,11 +43,12 @@ struct vs_transport {
     enum vs_family family;              /* of its sockets; OTHER: any */
     bool           seqpacket;           /* it has sockets of that type */
 
-    /* A connection takes so long at most, unless CONNECT_TIMEOUT says otherwise, and is then REFUSED; 0: as long as the system's. */
+    /* A connection takes so long at most, unless CONNECT_TIMEOUT says otherwise, and is then REFUSED; 0: as long as the
+     * system's. */
     int64_t connect_ms;
 
-    /* Not 0: an attempt may hang although somebody listens by now. So a connection is several, on fresh sockets: the first so long, each
-     * twice the one before, the last what is left. */
+    /* Not 0: an attempt may hang although somebody listens by now. So a connection is several, on fresh sockets: the
+     * first so long, each twice the one before, the last what is left. */
     int64_t try_ms;
 
     /* What to say when all of them met with silence. */
@@ -57,8 +63,8 @@ struct vs_transport {
     /* OK, or why this system has no sockets of that scheme. NULL: always OK. Does not block. */
     virtsock_status (*supported)(virtsock_scheme scheme, struct vs_cause *why);
 
-    /* Takes an attempt one step further, never blocks. OK: fd is a connected, blocking socket; AGAIN: events and again_at are set; else *why,
-     * and fd is whatever it was (the edge closes it). */
+    /* Takes an attempt one step further, never blocks. OK: fd is a connected, blocking socket; AGAIN: events and
+     * again_at are set; else *why, and fd is whatever it was (the edge closes it). */
     virtsock_status (*connect)(struct vs_attempt *attempt, struct vs_cause *why);
 
     /* Binds and listens; fd is non-blocking, but an adopted one as it was. On failure nothing is left behind. */
@@ -75,7 +81,8 @@ struct vs_transport {
 #define VS_RULE_PRIVILEGED (UINT32_C(1) << 31)
 #define VS_OPTION_BIT(option) (UINT32_C(1) << (option))
 
-/* vs_vm is the system's own way between hosts and VMs, for both vsock:// and hvsock://: vsock.c, or hyperv.c on Windows. */
+/* vs_vm is the system's own way between hosts and VMs, for both vsock:// and hvsock://: vsock.c, or hyperv.c on
+ * Windows. */
 extern const struct vs_transport vs_vm, vs_hyperkit, vs_mux, vs_unix, vs_tcp, vs_fd;
 
 /* Options that the edge takes care of, for every transport. */
@@ -90,7 +97,8 @@ extern const struct vs_transport vs_vm, vs_hyperkit, vs_mux, vs_unix, vs_tcp, vs
 /* NULL, with *why, for a scheme that this version or this system does not have. */
 const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cause *why);
 
-/* The same for an address about to be used with these options; NULL, with err filled, where the transport lacks something. */
+/* The same for an address about to be used with these options; NULL, with err filled, where the transport lacks
+ * something. */
 const struct vs_transport *vs_transport_for(const virtsock_address *address, const virtsock_options *options, const char *op, virtsock_error *err);
 
 /* Sends the request that is in line, in one send: multiplexers read it once. REFUSED where it would leave in pieces. */
@@ -103,7 +111,8 @@ virtsock_status vs_connected(struct vs_attempt *attempt, int code, struct vs_cau
 virtsock_status vs_listening(struct vs_bound *out, const struct vs_end *at, int code, virtsock_scheme scheme, const virtsock_options *options,
                              struct vs_cause *why);
 
-/* UNIX sockets by path, for the transports that stand on them. The path is that of an address with a tail. NAME_TOO_LONG. */
+/* UNIX sockets by path, for the transports that stand on them. The path is that of an address with a tail.
+ * NAME_TOO_LONG. */
 virtsock_status vs_unix_end(struct vs_end *end, const virtsock_address *address, const char *tail, struct vs_cause *why);
 /* As members of vs_transport. */
 virtsock_status vs_unix_supported(virtsock_scheme scheme, struct vs_cause *why);

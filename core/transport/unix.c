@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * UNIX sockets by path: connecting, also past a full backlog, and listening so that in no moment others than its owner can connect (0600)
- * and nobody's live socket or file is ever taken away.
+ * UNIX sockets by path: connecting, also past a full backlog, and listening so that in no moment others than its owner
+ * can connect (0600) and nobody's live socket or file is ever taken away.
  */
 #include <string.h>
 
 #include "transport/transport.h"
 
-#define FULL_BACKLOG_MS 50              /* nothing tells when there is room: look again after 1, 2, 4 ... ms, and this at most */
+/* nothing tells when there is room: look again after 1, 2, 4 ... ms, and this at most */
+#define FULL_BACKLOG_MS 50
 
 static virtsock_status os_cause(struct vs_cause *why, int code)
 {
@@ -43,7 +44,7 @@ virtsock_status vs_unix_supported(virtsock_scheme scheme, struct vs_cause *why)
     return VIRTSOCK_OK;
 }
 
-/* --- Connecting -------------------------------------------------------------------------------------------------------------- */
+/* --- Connecting --------------------------------------------------------------------------------------------------- */
 
 virtsock_status vs_unix_connect(struct vs_attempt *a, const struct vs_end *to, struct vs_cause *why)
 {
@@ -73,7 +74,7 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
     return vs_unix_connect(a, &to, why);
 }
 
-/* --- Listening --------------------------------------------------------------------------------------------------------------- */
+/* --- Listening ---------------------------------------------------------------------------------------------------- */
 
 /* Removes a socket if it is still that one. */
 static int remove_socket(const char *path, const struct vs_file_id *id)
@@ -140,8 +141,8 @@ static int bind_at(struct vs_bound *out, const struct vs_end *at, int type, cons
     return code;
 }
 
-/* The lock is for those who find the same stale socket at once: the second finds the first's in its place. Where nothing
- * is in the way, bind decides between them. */
+/* The lock is for those who find the same stale socket at once: the second finds the first's in its place. Where
+ * nothing is in the way, bind decides between them. */
 virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options, struct vs_cause *why)
 {
     struct vs_file_id stale;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * AF_VSOCK: streams and seqpacket between a Linux host and its guests, siblings by way of the host, and CID 1 within one machine; streams
- * between a guest of macOS or FreeBSD and its host.
+ * AF_VSOCK: streams and seqpacket between a Linux host and its guests, siblings by way of the host, and CID 1 within
+ * one machine; streams between a guest of macOS or FreeBSD and its host.
  */
 #include <string.h>
 
@@ -60,7 +60,8 @@ static int set_buffers(virtsock_fd fd, const virtsock_options *options)
     return vs_set_buffers(fd, VS_FAMILY_VSOCK, min, size, max);
 }
 
-/* The kernel has a timer of its own, 2 s by default: a second more than ours, so that ours decides; or as good as for ever. */
+/* The kernel has a timer of its own, 2 s by default: a second more than ours, so that ours decides; or as good as for
+ * ever. */
 static int set_timer(const struct vs_attempt *a)
 {
     if (a->timeout_ms == 0)
