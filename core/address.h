@@ -42,7 +42,8 @@ virtsock_address *vs_draft(union vs_draft *draft);
 /* Chooses a type, a half-close, to-host. NULL, or why there is no such choice. */
 const char *vs_set_choice(virtsock_address *a, virtsock_part part, uint32_t number);
 /* Copies it out. why: NULL, or why what was read of text is no address. */
-virtsock_status vs_finish(virtsock_address **out, virtsock_address *a, const char *why, const char *text, virtsock_error *err);
+virtsock_status vs_finish(virtsock_address **out, virtsock_address *a, const char *why, const char *text,
+                          virtsock_error *err);
 
 struct vs_writer {
     char  *buf;

@@ -23,14 +23,16 @@ struct vs_connecting {
 };
 
 /* address is the stream's own, and stays. NULL: out of memory. */
-struct vs_connecting *vs_connecting_new(const struct vs_transport *t, const virtsock_address *address, const virtsock_options *options);
+struct vs_connecting *vs_connecting_new(const struct vs_transport *t, const virtsock_address *address,
+                                        const virtsock_options *options);
 
 /* Closes what it has open, and frees it. */
 void vs_connecting_free(struct vs_connecting *c);
 
 /* One step, which does not block. OK: attempt.fd is connected. AGAIN: virtsock_stream_wants tells for what. Else final;
  * text has room for words. */
-virtsock_status vs_connecting_step(struct vs_connecting *c, virtsock_stream *s, struct vs_cause *why, char *text, size_t cap);
+virtsock_status vs_connecting_step(struct vs_connecting *c, virtsock_stream *s, struct vs_cause *why, char *text,
+                                   size_t cap);
 
 /* When a step is due at the latest. */
 int64_t vs_connecting_next(const struct vs_connecting *c);

@@ -45,9 +45,10 @@ struct vs_framed *vs_framed_new(void);
 
 /* As virtsock_stream_sendv, the first size bytes, more than none; *done is 0. One frame at most, or the rest of one
  * that an earlier send could not finish: its length is said, so what is sent next fills it. */
-virtsock_status vs_framed_send(virtsock_stream *s, const virtsock_slice *slices, size_t count, size_t size, int64_t deadline, size_t *done,
+virtsock_status vs_framed_send(virtsock_stream *s, const virtsock_slice *slices, size_t count, size_t size,
+                               int64_t deadline, size_t *done, struct vs_cause *why);
+virtsock_status vs_framed_recv(virtsock_stream *s, void *buf, size_t cap, int64_t deadline, size_t *done,
                                struct vs_cause *why);
-virtsock_status vs_framed_recv(virtsock_stream *s, void *buf, size_t cap, int64_t deadline, size_t *done, struct vs_cause *why);
 /* VIRTSOCK_PEER_: what the peer has said before data that is still to be received, and what its socket tells. */
 int vs_framed_peer(virtsock_stream *s);
 /* TIMEOUT: there was no room for the frame, or a frame that a send has begun is not finished. */

@@ -98,8 +98,8 @@ bool vs_handle_close(struct vs_handle *h, int64_t *until, bool *alone);
 /* Waits for the peer's end while nobody is inside, until the earliest deadline of all closers: TIMEOUT if that is
  * `own`, this closer's, else CANCELLED; INTERRUPTED. drain takes what came, as vs_recv: bytes, 0 at the end, or minus
  * the code. */
-virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*drain)(void *stream, int64_t until), void *stream,
-                                 struct vs_cause *why);
+virtsock_status vs_handle_linger(struct vs_handle *h, int64_t own, int64_t (*drain)(void *stream, int64_t until),
+                                 void *stream, struct vs_cause *why);
 void vs_handle_closed(struct vs_handle *h);
 /* Leaves the rest of it to the next closer. */
 void vs_handle_rest(struct vs_handle *h);

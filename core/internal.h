@@ -36,7 +36,8 @@ int vs_hex_digit(char c);
 /* --- Addresses ---------------------------------------------------------------------------------------------------- */
 
 enum vs_vm {                            /* what the VM part of hvsock:// is */
-    VS_VM_GUID, VS_VM_NAME, VS_VM_WSL, VS_VM_WILDCARD, VS_VM_BROADCAST, VS_VM_CHILDREN, VS_VM_LOOPBACK, VS_VM_PARENT, VS_VM_SILOHOST
+    VS_VM_GUID, VS_VM_NAME, VS_VM_WSL, VS_VM_WILDCARD, VS_VM_BROADCAST, VS_VM_CHILDREN, VS_VM_LOOPBACK, VS_VM_PARENT,
+    VS_VM_SILOHOST
 };
 
 struct virtsock_address {
@@ -75,14 +76,15 @@ struct vs_program {
 };
 /* Runs it: what it says on standard output, and its exit code. However that ends, nothing that it started is left. The
  * answer is 0, one of these, or a system's code. */
-typedef int vs_runner(const struct vs_program *program, char *out, size_t cap, size_t *size, uint32_t *exit_code, int64_t deadline);
+typedef int vs_runner(const struct vs_program *program, char *out, size_t cap, size_t *size, uint32_t *exit_code,
+                      int64_t deadline);
 #define VS_HUNG    (-5)                 /* the deadline came */
 #define VS_FLOODED (-6)                 /* it says more than cap */
 #define VS_ABSENT  (-7)                 /* there is no such thing on this system */
 
 /* Looks the VM's name in a Hyper-V address up with that runner: virtsock_resolve with the platform's own. */
-virtsock_status vs_resolve_vm(virtsock_address **out, const virtsock_address *address, const virtsock_options *options, vs_runner *run,
-                              virtsock_error *err);
+virtsock_status vs_resolve_vm(virtsock_address **out, const virtsock_address *address, const virtsock_options *options,
+                              vs_runner *run, virtsock_error *err);
 
 /* --- Options ------------------------------------------------------------------------------------------------------ */
 
@@ -139,12 +141,15 @@ virtsock_status vs_note(virtsock_error *err, const char *op, virtsock_status sta
 #if defined __GNUC__
 __attribute__((format(printf, 5, 6)))
 #endif
-virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status, const char *format, ...);
+virtsock_status vs_failf(virtsock_error *err, const char *op, const char *about, virtsock_status status,
+                         const char *format, ...);
 
 /* The same about an address, which may be NULL: failure.c, the one place that knows both. AGAIN and EOF are told
  * without it. */
-virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address, const struct vs_cause *why);
+virtsock_status vs_fail(virtsock_error *err, const char *op, const virtsock_address *address,
+                        const struct vs_cause *why);
 /* With a plain status and text. */
-virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status, const char *text);
+virtsock_status vs_refuse(virtsock_error *err, const char *op, const virtsock_address *address, virtsock_status status,
+                          const char *text);
 
 #endif

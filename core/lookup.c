@@ -19,7 +19,8 @@ static const struct vs_program powershell = {
     "WindowsPowerShell\\v1.0\\powershell.exe",
     "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy RemoteSigned -Command \"$ErrorActionPreference = 'Stop'; "
     "$env:PSModulePath = $PSHOME + '\\Modules'; try { Import-Module Hyper-V } catch { exit 126 }; "
-    "try { Hyper-V\\Get-VM | Where-Object { [string]::Equals($_.Name, $env:VIRTSOCK_NAME) } | ForEach-Object { [string]$_.Id } } "
+    "try { Hyper-V\\Get-VM | Where-Object { [string]::Equals($_.Name, $env:VIRTSOCK_NAME) } "
+    "| ForEach-Object { [string]$_.Id } } "
     "catch { if ($_.CategoryInfo.Category -eq 'PermissionDenied') { exit 5 }; exit 1 }; exit 0\"",
     "VIRTSOCK_NAME", NULL
 };
@@ -56,7 +57,8 @@ static virtsock_status name_several(struct answer *a, struct vs_cause *why)
 
     vs_guid_format(first, &a->id[0]);
     vs_guid_format(second, &a->id[1]);
-    snprintf(a->text, sizeof a->text, "%d VMs have that name: %s, %s%s", a->ids, first, second, a->ids > 2 ? ", ..." : "");
+    snprintf(a->text, sizeof a->text, "%d VMs have that name: %s, %s%s", a->ids, first, second,
+             a->ids > 2 ? ", ..." : "");
     return vs_because(why, VIRTSOCK_E_AMBIGUOUS, a->text);
 }
 
@@ -69,7 +71,8 @@ static virtsock_status judge(struct answer *a, bool is_wsl, struct vs_cause *why
     if (a->exit_code == 0 && a->junk)
         return vs_because(why, VIRTSOCK_E_PROTOCOL, "there is no id in the answer");
     if (is_wsl)
-        return vs_because(why, VIRTSOCK_E_NOT_FOUND, "wsl.exe tells no id: no distribution in WSL 2, or a wslinfo without --vm-id");
+        return vs_because(why, VIRTSOCK_E_NOT_FOUND,
+                          "wsl.exe tells no id: no distribution in WSL 2, or a wslinfo without --vm-id");
     if (a->exit_code == 0)
         return vs_because(why, VIRTSOCK_E_NOT_FOUND, "no VM has exactly that name, or this user may see none");
     if (a->exit_code == NO_PERMISSION)
@@ -80,7 +83,8 @@ static virtsock_status judge(struct answer *a, bool is_wsl, struct vs_cause *why
     return vs_because(why, VIRTSOCK_E_SYSTEM, a->text);
 }
 
-static virtsock_status ask(struct answer *a, const virtsock_address *address, const virtsock_options *options, vs_runner *run, struct vs_cause *why)
+static virtsock_status ask(struct answer *a, const virtsock_address *address, const virtsock_options *options,
+                           vs_runner *run, struct vs_cause *why)
 {
     const bool        is_wsl = address->vm_kind == VS_VM_WSL;
     struct vs_program program = is_wsl ? wsl : powershell;
@@ -92,16 +96,18 @@ static virtsock_status ask(struct answer *a, const virtsock_address *address, co
     if (code == 0)
         return judge(a, is_wsl, why);
     if (code == VS_HUNG)
-        return vs_because(why, VIRTSOCK_E_TIMEOUT, is_wsl ? "wsl.exe did not answer in time" : "PowerShell did not answer in time");
+        return vs_because(why, VIRTSOCK_E_TIMEOUT,
+                          is_wsl ? "wsl.exe did not answer in time" : "PowerShell did not answer in time");
     if (code == VS_FLOODED)
         return vs_because(why, VIRTSOCK_E_PROTOCOL, "the answer does not end");
     if (code == VS_ABSENT)
-        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, is_wsl ? "this Windows has no wsl.exe" : "this Windows has no PowerShell");
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED,
+                          is_wsl ? "this Windows has no wsl.exe" : "this Windows has no PowerShell");
     return vs_os_cause(why, "resolve", VIRTSOCK_SCHEME_HYPERV, code);
 }
 
-virtsock_status vs_resolve_vm(virtsock_address **out, const virtsock_address *address, const virtsock_options *options, vs_runner *run,
-                              virtsock_error *err)
+virtsock_status vs_resolve_vm(virtsock_address **out, const virtsock_address *address, const virtsock_options *options,
+                              vs_runner *run, virtsock_error *err)
 {
     struct answer   answer = { .size = 0 };
     char            id[VS_GUID_TEXT];
@@ -111,7 +117,8 @@ virtsock_status vs_resolve_vm(virtsock_address **out, const virtsock_address *ad
     if (ask(&answer, address, options, run, &why) != VIRTSOCK_OK)
         return vs_fail(err, "resolve", address, &why);
     vs_guid_format(id, &answer.id[0]);
-    status = virtsock_address_hyperv(out, id, address->has_service ? address->text + strlen(address->text) + 1 : "", err);
+    status = virtsock_address_hyperv(out, id, address->has_service ? address->text + strlen(address->text) + 1 : "",
+                                     err);
     if (status == VIRTSOCK_OK) {
         (*out)->type = address->type;
         (*out)->half_close = address->half_close;

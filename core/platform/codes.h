@@ -24,6 +24,7 @@ extern const size_t         vs_code_count;
 #define VSOCK VIRTSOCK_SCHEME_VSOCK
 #define UNIX VIRTSOCK_SCHEME_UNIX
 #define MUX VIRTSOCK_SCHEME_MUX
-#define ROW(op, scheme, code, status, cause, advice) { op, scheme, code, VIRTSOCK_E_##status, cause " (" #code ")", advice }
+#define ROW(op, scheme, code, status, cause, advice) \
+    { op, scheme, code, VIRTSOCK_E_##status, cause " (" #code ")", advice }
 
 #endif

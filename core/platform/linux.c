@@ -203,7 +203,8 @@ int vs_get_buffer(virtsock_fd fd, enum vs_family family, int64_t *size)
     int        narrow = 0;
     socklen_t  length = vm ? sizeof wide : sizeof narrow;
 
-    if (getsockopt((int)fd, vm ? VS_VM_FAMILY : SOL_SOCKET, vm ? VM_BUFFER_SIZE : SO_RCVBUF, vm ? (void *)&wide : &narrow, &length) != 0)
+    if (getsockopt((int)fd, vm ? VS_VM_FAMILY : SOL_SOCKET, vm ? VM_BUFFER_SIZE : SO_RCVBUF,
+                   vm ? (void *)&wide : &narrow, &length) != 0)
         return errno;
     *size = vm ? (int64_t)wide : narrow;
     return 0;

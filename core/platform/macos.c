@@ -94,7 +94,8 @@ int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid)
     pid_t     process;
     socklen_t length = sizeof process;
 
-    if (getpeereid((int)fd, &user, &group) != 0 || getsockopt((int)fd, SOL_LOCAL, LOCAL_PEERPID, &process, &length) != 0)
+    if (getpeereid((int)fd, &user, &group) != 0
+        || getsockopt((int)fd, SOL_LOCAL, LOCAL_PEERPID, &process, &length) != 0)
         return errno;
     *uid = (uint32_t)user;
     *pid = process;

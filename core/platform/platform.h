@@ -161,7 +161,8 @@ enum vs_waited { VS_READY, VS_WOKEN, VS_TIMED_OUT, VS_SIGNALLED, VS_WAIT_FAILED 
 
 /* Until fd (-1: none) has an event (VIRTSOCK_WANT_), the wake (-1: none) was fired, the deadline has come, or, if
  * interruptible, a signal. Never early. VS_WAIT_FAILED: *os_code says why. Deadline 0 only looks. */
-enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t deadline, bool interruptible, int *os_code);
+enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t deadline, bool interruptible,
+                       int *os_code);
 /* While the word has that value, until vs_wake_one, the deadline or a signal; perhaps shorter. True: a signal came. */
 bool vs_sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t deadline);
 void vs_wake_one(_Atomic uint32_t *word);

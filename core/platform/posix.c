@@ -152,7 +152,8 @@ enum vs_waited vs_wait(virtsock_fd fd, int events, virtsock_fd wake, int64_t dea
 {
     struct pollfd p[2] = { { (int)fd, 0, 0 }, { VS_WAKE_WATCHED(wake), POLLIN, 0 } };
 
-    p[0].events = (short)(((events & VIRTSOCK_WANT_RECV) != 0 ? POLLIN : 0) | ((events & VIRTSOCK_WANT_SEND) != 0 ? POLLOUT : 0));
+    p[0].events = (short)(((events & VIRTSOCK_WANT_RECV) != 0 ? POLLIN : 0)
+                          | ((events & VIRTSOCK_WANT_SEND) != 0 ? POLLOUT : 0));
     for (;;) {
         int n = poll(p, 2, left_ms(deadline));
 

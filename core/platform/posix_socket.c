@@ -45,7 +45,8 @@ static int to_inet(union any_address *out, socklen_t *length, const struct vs_en
     out->any.sa_family = six ? AF_INET6 : AF_INET;
     *(six ? &out->in6.sin6_port : &out->in.sin_port) = htons((uint16_t)end->port);
     *length = six ? sizeof out->in6 : sizeof out->in;
-    return inet_pton(out->any.sa_family, end->path, six ? (void *)&out->in6.sin6_addr : &out->in.sin_addr) == 1 ? 0 : EINVAL;
+    return inet_pton(out->any.sa_family, end->path,
+                     six ? (void *)&out->in6.sin6_addr : &out->in.sin_addr) == 1 ? 0 : EINVAL;
 }
 
 static int to_system(union any_address *out, socklen_t *length, const struct vs_end *end, bool peer)
@@ -95,7 +96,8 @@ static void from_system(struct vs_end *end, const union any_address *from, sockl
 int vs_socket(virtsock_fd *out, enum vs_family family, int type)
 {
     static const int families[] = {
-        [VS_FAMILY_UNIX] = AF_UNIX, [VS_FAMILY_VSOCK] = VS_VM_FAMILY, [VS_FAMILY_INET] = AF_INET, [VS_FAMILY_INET6] = AF_INET6,
+        [VS_FAMILY_UNIX] = AF_UNIX, [VS_FAMILY_VSOCK] = VS_VM_FAMILY, [VS_FAMILY_INET] = AF_INET,
+        [VS_FAMILY_INET6] = AF_INET6,
     };
     const int inet = family == VS_FAMILY_INET || family == VS_FAMILY_INET6, on = 1;
     int       fd = vs_new_socket(families[family], type == VIRTSOCK_TYPE_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM);
@@ -186,7 +188,8 @@ int vs_bind(virtsock_fd fd, const struct vs_end *at)
 
     if (code != 0)
         return code;
-    if (at->family != VS_FAMILY_UNIX && at->family != VS_FAMILY_VSOCK && setsockopt((int)fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+    if (at->family != VS_FAMILY_UNIX && at->family != VS_FAMILY_VSOCK
+        && setsockopt((int)fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
         return errno;
     return bind((int)fd, &address.any, length) != 0 ? errno : 0;
 }
@@ -213,8 +216,8 @@ int vs_accept(virtsock_fd fd, enum vs_family family, virtsock_fd *out, struct vs
     if (accepted < 0) {
         if (errno == EAGAIN || errno == EINTR)
             return VS_EMPTY;
-        return errno == ECONNABORTED || errno == EPROTO || errno == ETIMEDOUT || errno == ECONNRESET || errno == EHOSTUNREACH
-                       || errno == ENETUNREACH || errno == ENETDOWN ? VS_LEFT : errno;
+        return errno == ECONNABORTED || errno == EPROTO || errno == ETIMEDOUT || errno == ECONNRESET
+               || errno == EHOSTUNREACH || errno == ENETUNREACH || errno == ENETDOWN ? VS_LEFT : errno;
     }
     from_system(from, &address, length, true);
     return 0;
@@ -288,7 +291,8 @@ int vs_peer_state(virtsock_fd fd, bool ask, int *code)
     }
     if ((p.revents & POLLHUP) != 0)
         return VIRTSOCK_PEER_GONE;
-    if ((p.revents & ENDS) != 0 || (ENDS == 0 && (p.revents & POLLIN) != 0 && recv((int)fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) == 0))
+    if ((p.revents & ENDS) != 0
+        || (ENDS == 0 && (p.revents & POLLIN) != 0 && recv((int)fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) == 0))
         state = VIRTSOCK_PEER_ENDED;
     if (!ask || (n = vs_send(fd, "", 0, 0)) >= 0 || vs_would_block((int)-n))
         return state;

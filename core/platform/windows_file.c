@@ -17,13 +17,14 @@ const char *vs_local_path(const char *path)
 
 int vs_wide_path(wchar_t *out, size_t cap, const char *path)
 {
-    return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, vs_local_path(path), -1, out, (int)cap) == 0 ? (int)GetLastError() : 0;
+    return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, vs_local_path(path), -1, out, (int)cap) == 0
+           ? (int)GetLastError() : 0;
 }
 
 static int open_at(HANDLE *out, const wchar_t *path)
 {
-    *out = CreateFileW(path, FILE_READ_ATTRIBUTES, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
-                       FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    *out = CreateFileW(path, FILE_READ_ATTRIBUTES, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                       OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
     return *out == INVALID_HANDLE_VALUE ? (int)GetLastError() : 0;
 }
 
@@ -96,7 +97,8 @@ int vs_file_at(const char *path, enum vs_file *what, struct vs_file_id *id)
     code = identify(file, id, &attributes);
     CloseHandle(file);
     *what = VS_FILE_OTHER;
-    if (code == 0 && (attributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 && (file = FindFirstFileW(wide, &found)) != INVALID_HANDLE_VALUE) {
+    if (code == 0 && (attributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0
+        && (file = FindFirstFileW(wide, &found)) != INVALID_HANDLE_VALUE) {
         *what = found.dwReserved0 == TAG_AF_UNIX ? VS_FILE_SOCKET : VS_FILE_OTHER;
         FindClose(file);
     }

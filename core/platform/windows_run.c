@@ -23,7 +23,8 @@ static int last_error(void)
 {
     const DWORD code = GetLastError();
 
-    return code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND ? VS_ABSENT : code != 0 ? (int)code : ERROR_GEN_FAILURE;
+    return code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND ? VS_ABSENT
+         : code != 0 ? (int)code : ERROR_GEN_FAILURE;
 }
 
 /* A 32-bit program on a 64-bit Windows is shown another folder, in which PowerShell has no Get-VM and there is no
@@ -32,7 +33,8 @@ static void find_program(struct run *r, const struct vs_program *program)
 {
     BOOL redirected = FALSE;
 
-    if (IsWow64Process(GetCurrentProcess(), &redirected) && redirected && GetSystemWindowsDirectoryW(r->folder, MAX_PATH) < MAX_PATH)
+    if (IsWow64Process(GetCurrentProcess(), &redirected) && redirected
+        && GetSystemWindowsDirectoryW(r->folder, MAX_PATH) < MAX_PATH)
         wcscat(r->folder, L"\\Sysnative");
     else if (GetSystemDirectoryW(r->folder, MAX_PATH) >= MAX_PATH)
         r->folder[0] = L'\0';
@@ -71,14 +73,16 @@ static bool open_ends(struct run *r)
 {
     SECURITY_ATTRIBUTES inherited = { sizeof inherited, NULL, TRUE };
 
-    r->nothing = CreateFileW(L"NUL", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, &inherited, OPEN_EXISTING, 0, NULL);
+    r->nothing = CreateFileW(L"NUL", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, &inherited,
+                             OPEN_EXISTING, 0, NULL);
     return r->nothing != INVALID_HANDLE_VALUE && CreatePipe(&r->from, &r->to, NULL, 0)
            && SetHandleInformation(r->to, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
 }
 
 static bool open_job(struct run *r)
 {
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = { .BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE };
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits =
+        { .BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE };
 
     r->job = CreateJobObjectW(NULL, NULL);
     return r->job != NULL && SetInformationJobObject(r->job, JobObjectExtendedLimitInformation, &limits, sizeof limits);
@@ -87,7 +91,8 @@ static bool open_job(struct run *r)
 /* Suspended until it is in the job, so that it has started nothing before. */
 static bool start(struct run *r)
 {
-    const DWORD    how = CREATE_NO_WINDOW | CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | EXTENDED_STARTUPINFO_PRESENT;
+    const DWORD    how = CREATE_NO_WINDOW | CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT
+        | EXTENDED_STARTUPINFO_PRESENT;
     HANDLE         ends[] = { r->nothing, r->to };
     STARTUPINFOEXW with = { .StartupInfo = { .cb = sizeof with, .dwFlags = STARTF_USESTDHANDLES } };
     void          *list[32];
@@ -99,10 +104,13 @@ static bool start(struct run *r)
     with.lpAttributeList = (LPPROC_THREAD_ATTRIBUTE_LIST)list;
     if (!InitializeProcThreadAttributeList(with.lpAttributeList, 1, 0, &size))
         return false;
-    started = UpdateProcThreadAttribute(with.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, ends, sizeof ends, NULL, NULL)
-              && CreateProcessW(r->path, r->command, NULL, NULL, TRUE, how, r->environment, r->folder, &with.StartupInfo, &r->child);
+    started = UpdateProcThreadAttribute(with.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, ends, sizeof ends,
+                                        NULL, NULL)
+              && CreateProcessW(r->path, r->command, NULL, NULL, TRUE, how, r->environment, r->folder,
+                                &with.StartupInfo, &r->child);
     DeleteProcThreadAttributeList(with.lpAttributeList);
-    return started && AssignProcessToJobObject(r->job, r->child.hProcess) && ResumeThread(r->child.hThread) != (DWORD)-1;
+    return started && AssignProcessToJobObject(r->job, r->child.hProcess)
+           && ResumeThread(r->child.hThread) != (DWORD)-1;
 }
 
 /* What is there, without a wait. */

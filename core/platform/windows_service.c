@@ -25,7 +25,8 @@ static struct place place_of(const char *service)
 /* Needs no permission, unlike making it again. */
 static bool is_registered(const struct place *p)
 {
-    return RegGetValueW(HKEY_LOCAL_MACHINE, p->path, FRIENDLY, RRF_RT_REG_SZ | RRF_SUBKEY_WOW6464KEY, NULL, NULL, NULL) == ERROR_SUCCESS;
+    return RegGetValueW(HKEY_LOCAL_MACHINE, p->path, FRIENDLY, RRF_RT_REG_SZ | RRF_SUBKEY_WOW6464KEY, NULL, NULL,
+                        NULL) == ERROR_SUCCESS;
 }
 
 int vs_service_register(const char *service, const char *name)

@@ -147,7 +147,7 @@ int vs_socket(virtsock_fd *out, enum vs_family family, int type)
         return open_socket(out, AF_UNIX, 0);
     if ((code = open_socket(out, family == VS_FAMILY_INET ? AF_INET : AF_INET6, IPPROTO_TCP)) != 0)
         return code;
-    return setsockopt((SOCKET)*out, IPPROTO_TCP, TCP_NODELAY, (const char *)&on, sizeof on) != 0 ? WSAGetLastError() : 0;
+    return setsockopt((SOCKET)*out, IPPROTO_TCP, TCP_NODELAY, (char *)&on, sizeof on) != 0 ? WSAGetLastError() : 0;
 }
 
 /* A function of Winsock that has no name to be linked by. */
@@ -155,7 +155,8 @@ static int extension(SOCKET s, GUID id, void *function, DWORD size)
 {
     DWORD n;
 
-    return WSAIoctl(s, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, function, size, &n, NULL, NULL) != 0 ? WSAGetLastError() : 0;
+    return WSAIoctl(s, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, function, size, &n, NULL, NULL) != 0
+           ? WSAGetLastError() : 0;
 }
 
 /* What ConnectEx wants. */
@@ -293,7 +294,7 @@ int vs_listen(virtsock_fd fd, int backlog)
 
 /* --- Accepting ---------------------------------------------------------------------------------------------------- */
 
-static int call_accept(SOCKET listener, SOCKET s, int64_t until)
+static int call_accept(SOCKET from, SOCKET s, int64_t until)
 {
     enum { ROOM = sizeof(union any_address) + 16 };     /* AcceptEx wants 16 bytes more than an address */
     char          addresses[2 * ROOM];
@@ -301,15 +302,15 @@ static int call_accept(SOCKET listener, SOCKET s, int64_t until)
     OVERLAPPED    call;
     DWORD         n;
     int64_t       accepted;
-    int           code = extension(listener, (GUID)WSAID_ACCEPTEX, &accept_ex, sizeof accept_ex);
+    int           code = extension(from, (GUID)WSAID_ACCEPTEX, &accept_ex, sizeof accept_ex);
 
     if (code != 0 || (code = vs_call_new(&call)) != 0)
         return code;
-    code = accept_ex(listener, s, addresses, 0, ROOM, ROOM, &n, &call) ? 0 : WSAGetLastError();
-    accepted = vs_call_end(listener, &call, code, until);
+    code = accept_ex(from, s, addresses, 0, ROOM, ROOM, &n, &call) ? 0 : WSAGetLastError();
+    accepted = vs_call_end(from, &call, code, until);
     if (accepted < 0)
         return (int)-accepted;
-    return setsockopt(s, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&listener, sizeof listener) != 0 ? WSAGetLastError() : 0;
+    return setsockopt(s, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (char *)&from, sizeof from) != 0 ? WSAGetLastError() : 0;
 }
 
 /* What a client's leaving makes of an accept, or of asking for its name. */

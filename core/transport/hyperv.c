@@ -22,7 +22,8 @@ static virtsock_status supported(virtsock_scheme scheme, struct vs_cause *why)
     int         code;
 
     if (scheme == VIRTSOCK_SCHEME_VSOCK)
-        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "AF_VSOCK is for Linux; here vsock://host, local and any CID are taken as hvsock://");
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED,
+                          "AF_VSOCK is for Linux; here vsock://host, local and any CID are taken as hvsock://");
     if ((code = vs_socket(&fd, VS_FAMILY_HYPERV, VIRTSOCK_TYPE_STREAM)) != 0)
         return vs_os_cause(why, "supported", VIRTSOCK_SCHEME_HYPERV, code);
     vs_close(fd);
@@ -40,7 +41,8 @@ static virtsock_status cross(struct vs_end *end, const virtsock_address *address
                                                           : NULL;
 
     if (vm == NULL || address->to_host)
-        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "Windows knows VMs by id, not by CID: write hvsock://VM/SERVICE");
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED,
+                          "Windows knows VMs by id, not by CID: write hvsock://VM/SERVICE");
     vs_guid_parse(&end->vm, vm, VS_GUID_TEXT - 1);
     if (address->port != VIRTSOCK_PORT_ANY)
         vs_guid_from_port(&end->service, address->port);
@@ -112,8 +114,10 @@ static const char *silence(const virtsock_address *address)
 
     if (address->scheme == VIRTSOCK_SCHEME_HYPERV && !vs_guid_to_port(&address->service, &port))
         port = 0;
-    return port > GUEST_PORT_MAX ? "nobody answered: nobody listens, or the guest is a Linux from 4.14 to 5.5, which takes no port above 0x7fffffff"
-                                 : "nobody answered: nobody listens there, or the VM does not run";
+    return port > GUEST_PORT_MAX
+           ? "nobody answered: nobody listens, or the guest is a Linux from 4.14 to 5.5, "
+             "which takes no port above 0x7fffffff"
+           : "nobody answered: nobody listens there, or the VM does not run";
 }
 
 /* The system's own timer: a second more than ours, so that ours decides. */
@@ -145,7 +149,8 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
 
 /* --- Listening ---------------------------------------------------------------------------------------------------- */
 
-static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
+static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options,
+                                 struct vs_cause *why)
 {
     struct vs_end   at;
     virtsock_status status;

@@ -68,7 +68,8 @@ struct vs_transport {
     virtsock_status (*connect)(struct vs_attempt *attempt, struct vs_cause *why);
 
     /* Binds and listens; fd is non-blocking, but an adopted one as it was. On failure nothing is left behind. */
-    virtsock_status (*listen)(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why);
+    virtsock_status (*listen)(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options,
+                              struct vs_cause *why);
 
     /* Takes away what listen made besides the socket. NULL: nothing. */
     void (*unlisten)(const struct vs_bound *bound);
@@ -99,7 +100,8 @@ const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cau
 
 /* The same for an address about to be used with these options; NULL, with err filled, where the transport lacks
  * something. */
-const struct vs_transport *vs_transport_for(const virtsock_address *address, const virtsock_options *options, const char *op, virtsock_error *err);
+const struct vs_transport *vs_transport_for(const virtsock_address *address, const virtsock_options *options,
+                                            const char *op, virtsock_error *err);
 
 /* Sends the request that is in line, in one send: multiplexers read it once. REFUSED where it would leave in pieces. */
 virtsock_status vs_ask(struct vs_attempt *attempt, size_t size, struct vs_cause *why);
@@ -108,16 +110,18 @@ virtsock_status vs_ask(struct vs_attempt *attempt, size_t size, struct vs_cause 
 virtsock_status vs_connected(struct vs_attempt *attempt, int code, struct vs_cause *why);
 
 /* Binds and listens with a socket that was made, or not, with that code: as a member of vs_transport. */
-virtsock_status vs_listening(struct vs_bound *out, const struct vs_end *at, int code, virtsock_scheme scheme, const virtsock_options *options,
-                             struct vs_cause *why);
+virtsock_status vs_listening(struct vs_bound *out, const struct vs_end *at, int code, virtsock_scheme scheme,
+                             const virtsock_options *options, struct vs_cause *why);
 
 /* UNIX sockets by path, for the transports that stand on them. The path is that of an address with a tail.
  * NAME_TOO_LONG. */
-virtsock_status vs_unix_end(struct vs_end *end, const virtsock_address *address, const char *tail, struct vs_cause *why);
+virtsock_status vs_unix_end(struct vs_end *end, const virtsock_address *address, const char *tail,
+                            struct vs_cause *why);
 /* As members of vs_transport. */
 virtsock_status vs_unix_supported(virtsock_scheme scheme, struct vs_cause *why);
 virtsock_status vs_unix_connect(struct vs_attempt *attempt, const struct vs_end *to, struct vs_cause *why);
-virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options, struct vs_cause *why);
+virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options,
+                               struct vs_cause *why);
 void vs_unix_unlisten(const struct vs_bound *bound);
 
 /* Sees whether a descriptor is a socket that can be adopted, as a stream or as a listener. Changes nothing. */

@@ -16,7 +16,8 @@ static virtsock_status supported(virtsock_scheme scheme, struct vs_cause *why)
     int         code;
 
     if (scheme == VIRTSOCK_SCHEME_HYPERV)
-        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "Hyper-V sockets are for Windows; here hvsock://parent and services that stand for a port "
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED,
+                          "Hyper-V sockets are for Windows; here hvsock://parent and services that stand for a port "
                                                        "are taken as vsock://");
     if ((code = vs_socket(&fd, VS_FAMILY_VSOCK, VIRTSOCK_TYPE_STREAM)) != 0)
         return vs_os_cause(why, "supported", VIRTSOCK_SCHEME_VSOCK, code);
@@ -27,13 +28,16 @@ static virtsock_status supported(virtsock_scheme scheme, struct vs_cause *why)
 /* hvsock:// as a guest has it that speaks AF_VSOCK: the host, or anybody, and services that stand for a port. */
 static virtsock_status cross(struct vs_end *end, const virtsock_address *address, struct vs_cause *why)
 {
-    end->cid = address->vm_kind == VS_VM_PARENT ? VIRTSOCK_CID_HOST : address->vm_kind == VS_VM_LOOPBACK ? VIRTSOCK_CID_LOCAL : VIRTSOCK_CID_ANY;
+    end->cid = address->vm_kind == VS_VM_PARENT ? VIRTSOCK_CID_HOST
+             : address->vm_kind == VS_VM_LOOPBACK ? VIRTSOCK_CID_LOCAL : VIRTSOCK_CID_ANY;
     if (address->vm_kind != VS_VM_WILDCARD && end->cid == VIRTSOCK_CID_ANY)
-        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "this system has no Hyper-V sockets and knows VMs by CID: write vsock://CID:PORT, "
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED,
+                          "this system has no Hyper-V sockets and knows VMs by CID: write vsock://CID:PORT, "
                                                        "or hvsock://parent for the host");
     end->port = VIRTSOCK_PORT_ANY;
     if (address->has_service && !vs_guid_to_port(&address->service, &end->port))
-        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "this system has no Hyper-V sockets and that service id stands for no vsock port "
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED,
+                          "this system has no Hyper-V sockets and that service id stands for no vsock port "
                                                        "(PPPPPPPP-facb-11e6-bd58-64006a7986d3 does)");
     return VIRTSOCK_OK;
 }
@@ -90,7 +94,8 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
     return vs_connected(a, code, why);
 }
 
-static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options, struct vs_cause *why)
+static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *address, const virtsock_options *options,
+                                 struct vs_cause *why)
 {
     struct vs_end at;
     int           code;
@@ -118,7 +123,8 @@ const struct vs_transport vs_vm = {
     .name = "vsock",
     .family = VS_FAMILY_VSOCK,
     .seqpacket = true,
-    .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MIN) | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MAX),
+    .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MIN) | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE)
+             | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MAX),
     .rules = VS_RULE_BIT(VS_RULE_CID) | VS_RULE_BIT(VS_RULE_PARENT) | VS_RULE_BIT(VS_RULE_LOCAL) | VS_RULE_PRIVILEGED,
     .supported = supported,
     .connect = connect_step,
