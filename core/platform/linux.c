@@ -57,7 +57,8 @@ uint32_t vs_random(void)
     return n ^ n >> 13;
 }
 
-/* Which of its forefathers' forks a process comes from, by a page that a fork empties. 0: that cannot be had (before Linux 4.14). */
+/* Which of its forefathers' forks a process comes from, by a page that a fork empties (Linux 4.14). 0: that cannot be
+ * had. */
 static uint32_t generation(void)
 {
     static _Atomic uint32_t room[2 * PAGE_MAX / sizeof(uint32_t)], last;
@@ -76,7 +77,8 @@ static uint32_t generation(void)
     return atomic_compare_exchange_strong(page, &now, next) ? next : now;
 }
 
-/* No system call, where that can be had: each stream asks. And in a PID namespace of its own a child may have its parent's number, 1. */
+/* No system call, where that can be had: each stream asks. And in a PID namespace of its own a child may have its
+ * parent's number, 1. */
 uint32_t vs_process(void)
 {
     const uint32_t born = generation();
@@ -134,7 +136,7 @@ int64_t vs_sendv_whole(virtsock_fd fd, const virtsock_slice *slices, size_t coun
     return n;
 }
 
-/* --- Sockets ---------------------------------------------------------------------------------------------------------------- */
+/* --- Sockets ------------------------------------------------------------------------------------------------------ */
 
 bool vs_vm_to_system(void *out, const struct vs_end *end, bool peer)
 {
