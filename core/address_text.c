@@ -18,17 +18,29 @@ static const struct option {
     const char   *text;
     virtsock_part part;
     int           value;
-    bool          unsaid;
 } options[] = {
-    { "type=stream",       PART(TYPE),       TYPE(STREAM),               true },
-    { "type=seqpacket",    PART(TYPE),       TYPE(SEQPACKET),            false },
-    { "type=dgram",        PART(TYPE),       TYPE(DGRAM),                false },
-    { "to-host=1",         PART(TO_HOST),    1,                          false },
-    { "half-close=native", PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_NATIVE, true },
-    { "half-close=framed", PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_FRAMED, false },
-    { "half-close=none",   PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_NONE,   false },
+    { "type=stream",        PART(TYPE),       TYPE(STREAM) },
+    { "type=seqpacket",     PART(TYPE),       TYPE(SEQPACKET) },
+    { "type=dgram",         PART(TYPE),       TYPE(DGRAM) },
+    { "to-host=1",          PART(TO_HOST),    1 },
+    { "half-close=native",  PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_NATIVE },
+    { "half-close=framed",  PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_FRAMED },
+    { "half-close=none",    PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_NONE },
+    { "half-close=unknown", PART(HALF_CLOSE), VIRTSOCK_HALF_CLOSE_UNKNOWN },
 };
 #define OPTIONS (sizeof options / sizeof options[0])
+
+/* Multiplexers differ, and most carry none from their host. */
+static int usual_half_close(virtsock_scheme scheme)
+{
+    return scheme == VIRTSOCK_SCHEME_MUX ? VIRTSOCK_HALF_CLOSE_UNKNOWN : VIRTSOCK_HALF_CLOSE_NATIVE;
+}
+
+/* What goes without saying. */
+static int unsaid(const virtsock_address *a, virtsock_part part)
+{
+    return part == PART(TYPE) ? TYPE(STREAM) : part == PART(HALF_CLOSE) ? usual_half_close(a->scheme) : 0;
+}
 
 /* --- Reading ------------------------------------------------------------------------------------------------------ */
 
@@ -93,8 +105,8 @@ static const char *read_option(virtsock_address *a, const char *s, unsigned *see
     while (option < options + OPTIONS && strcmp(s, option->text) != 0)
         option++;
     if (option == options + OPTIONS)
-        return "the options after ? are type=stream|seqpacket|dgram, half-close=native|framed|none and (vsock) to-host=1, joined by &; "
-               "a ? in a path is %3F";
+        return "the options after ? are type=stream|seqpacket|dgram, half-close=native|framed|none|unknown and (vsock) "
+               "to-host=1, joined by &; a ? in a path is %3F";
     if ((*seen >> option->part & 1) != 0)
         return "an option is given twice";
     *seen |= 1u << option->part;
@@ -148,6 +160,7 @@ static const char *read_text(virtsock_address *a, const char *text)
     if (form->scheme == VIRTSOCK_SCHEME_NONE)
         return "no known scheme";
     a->scheme = form->scheme;
+    a->half_close = usual_half_close(a->scheme);
     a->docker = form->scheme == VIRTSOCK_SCHEME_HYPERKIT && form->path != VS_PATH;
     if (form->type != 0) {
         a->type = form->type;
@@ -281,7 +294,8 @@ static void put_options(struct vs_writer *w, const virtsock_address *a)
     for (size_t i = 0; i < OPTIONS; i++) {
         uint32_t value;
 
-        if (options[i].unsaid || virtsock_address_number(a, options[i].part, &value) != VIRTSOCK_OK || (int)value != options[i].value)
+        if (options[i].value == unsaid(a, options[i].part)
+            || virtsock_address_number(a, options[i].part, &value) != VIRTSOCK_OK || (int)value != options[i].value)
             continue;
         vs_put(w, "%c%s", mark, options[i].text);
         mark = '&';

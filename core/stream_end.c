@@ -47,19 +47,35 @@ static virtsock_status shut(virtsock_stream *s, int how, virtsock_error *err)
     return os_status(s, "shutdown", vs_shutdown(vs_handle_fd(&s->handle), how), err);
 }
 
+/* The sending direction cannot end alone, or nobody has said that it can; NULL: it can. */
+static const char *why_not_alone(const virtsock_stream *s, int how)
+{
+    bool sending = how == VIRTSOCK_SHUT_SEND || how == VIRTSOCK_SHUT_SEND_UNCHECKED;
+
+    if (sending && s->half_close == VIRTSOCK_HALF_CLOSE_NONE)
+        return "one direction does not end alone on this way (half-close=none)";
+    if (how == VIRTSOCK_SHUT_SEND && s->half_close == VIRTSOCK_HALF_CLOSE_UNKNOWN)
+        return "nobody has said whether one direction can end alone on this way (half-close=unknown)";
+    return NULL;
+}
+
 virtsock_status virtsock_stream_shutdown(virtsock_stream *s, int how, virtsock_error *err)
 {
+    const char     *no_way;
     virtsock_status status;
     struct vs_cause why;
 
     if (s == NULL)
         return no_stream("shutdown", err);
-    if (how < VIRTSOCK_SHUT_RECV || how > VIRTSOCK_SHUT_BOTH)
+    if (how < VIRTSOCK_SHUT_RECV || how > VIRTSOCK_SHUT_SEND_UNCHECKED)
         return vs_refuse(err, "shutdown", s->about, VIRTSOCK_E_INVALID, "which direction: VIRTSOCK_SHUT_RECV, _SEND or _BOTH");
     if (!enter(s, "shutdown", &status, err))
         return status;
-    if (how == VIRTSOCK_SHUT_SEND && s->half_close == VIRTSOCK_HALF_CLOSE_NONE)
-        status = vs_refuse(err, "shutdown", s->about, VIRTSOCK_E_UNSUPPORTED, "one direction does not end alone on this way (half-close=none)");
+    no_way = why_not_alone(s, how);
+    if (how == VIRTSOCK_SHUT_SEND_UNCHECKED)
+        how = VIRTSOCK_SHUT_SEND;
+    if (no_way != NULL)
+        status = vs_refuse(err, "shutdown", s->about, VIRTSOCK_E_UNSUPPORTED, no_way);
     else if (s->framed == NULL)
         status = shut(s, how, err);
     else if ((status = vs_framed_shutdown(s, how, &why)) != VIRTSOCK_OK)
@@ -90,7 +106,7 @@ static virtsock_status linger(virtsock_stream *s, int64_t until, bool alone, str
         return VIRTSOCK_OK;
     if (!alone)
         return vs_because(why, VIRTSOCK_E_CANCELLED, "a call was inside: the peer's end was not waited for");
-    if (s->half_close != VIRTSOCK_HALF_CLOSE_NONE)
+    if (s->half_close == VIRTSOCK_HALF_CLOSE_NATIVE)
         vs_shutdown(vs_handle_fd(&s->handle), VIRTSOCK_SHUT_SEND);
     return vs_handle_linger(&s->handle, until, drain, s, why);
 }

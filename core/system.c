@@ -64,7 +64,9 @@ static const struct {
     { VIRTSOCK_E_DENIED, "resolve", "run it as an administrator or as one of the group Hyper-V Administrators, or write the VM's GUID" },
     { VIRTSOCK_E_TIMEOUT, "resolve", "give it more time (CONNECT_TIMEOUT, --timeout), or write the VM's GUID" },
     { VIRTSOCK_E_NOT_FOUND, "resolve", "capitals and blanks count: see `Get-VM` in an administrator's PowerShell, or write the VM's GUID" },
-    { VIRTSOCK_E_UNSUPPORTED, "shutdown", "let the peer end first, then close; or use half-close=framed, where both ends are virtsock's" },
+    { VIRTSOCK_E_UNSUPPORTED, "shutdown",
+      "let the peer end first, then close; or write half-close=framed where both ends are virtsock's, "
+      "half-close=native where the way carries half-closes (Cloud Hypervisor from 53 on)" },
     { VIRTSOCK_E_UNSUPPORTED, "connect", "`virtsock info` lists the transports that work here" },
 };
 

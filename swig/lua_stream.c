@@ -567,7 +567,7 @@ static int stream_abort(lua_State *L)
     return end_stream(L, 0);
 }
 
-/* Half-closes (not with half-close=none), waits until the peer has ended too, so many seconds at most, closes. */
+/* Half-closes (not with half-close=none or unknown), waits until the peer has ended too, so many seconds at most, closes. */
 static int stream_finish(lua_State *L)
 {
     int ms = milliseconds(L, 2);

@@ -21,7 +21,7 @@ ROWS = re.findall(r"^ +ROW\((\w+),", (ROOT / "tests" / "contract" / "rows.h").re
 HERE = PLAIN / "tests" / "contract" / "virtsock-selftest"
 
 # The address of each; a number keeps runs apart. Those of a multiplexer need `virtsock mux`, a directory for each dialect. Where that
-# dialect's ends know no half-close the address says so, or the streams are framed.
+# dialect's ends have half-closes the address says so; else it says that there are none, or nothing, or the streams are framed.
 ADDRESSES = {
     "unix": "unix://{folder}/{number}",
     "unix-seqpacket": "unix://{folder}/{number}?type=seqpacket",
@@ -29,10 +29,10 @@ ADDRESSES = {
     "tcp-framed": "tcp://127.0.0.1:any?half-close=framed",
     "socketpair": "socketpair",
     "tcp": "tcp://127.0.0.1:any",
-    "mux": "vsock-mux://:{number}{folder}/cloud-hypervisor/vsock.sock",
-    "mux-openvmm": "vsock-mux://:{number}{folder}/openvmm/vsock.sock",
+    "mux": "vsock-mux://:{number}{folder}/cloud-hypervisor/vsock.sock?half-close=native",
+    "mux-openvmm": "vsock-mux://:{number}{folder}/openvmm/vsock.sock?half-close=native",
     "none": "unix://{folder}/{number}?half-close=none",
-    "mux-firecracker": "vsock-mux://:{number}{folder}/firecracker/vsock.sock?half-close=none",
+    "mux-firecracker": "vsock-mux://:{number}{folder}/firecracker/vsock.sock",
     "mux-firecracker-framed": "vsock-mux://:{number}{folder}/firecracker/vsock.sock?half-close=framed",
     "mux-vhost-device-vsock": "vsock-mux://:{number}{folder}/vhost-device-vsock/vsock.sock?half-close=none",
     "hyperkit": "hyperkit://:{number}{folder}/cloud-hypervisor",
@@ -153,7 +153,7 @@ def test_help():
 
 def test_a_failure_has_a_place_and_the_others_go_on(folder):
     """No multiplexer is there."""
-    done = selftest(f"vsock-mux://:1024{folder}/nobody", "refused", "echo", "half_close", "huge_lengths")
+    done = selftest(f"vsock-mux://:1024{folder}/nobody?half-close=native", "refused", "echo", "half_close", "huge_lengths")
     lines = done.stdout.splitlines()
     assert done.returncode == 1
     assert re.fullmatch(r"ok refused \d+ ms", lines[0])

@@ -66,6 +66,11 @@ def address(vm, protocol, port=52):
     return f"vsock-mux://:{port}{vm}/vsock.sock" if protocol == "vsock-mux" else f"hyperkit://:{port}{vm}"
 
 
+def native(where):
+    """That address, by which the library ends a direction alone: of a guest, whose own sockets do so, or whatever the multiplexer makes of it."""
+    return f"{where}?half-close=native"
+
+
 @contextlib.contextmanager
 def dialect_of(vm, dialect, *words):
     """The mux; a host's address in it for port 52, and the guest's."""
@@ -311,7 +316,7 @@ def test_server_speaks_first(vm, dialect):
 
     with mux(vm, "-d", dialect):
         for protocol in PROTOCOLS:
-            with program(address(vm, protocol), greet) as p, virtsock.connect(address(vm, protocol)) as s:
+            with program(address(vm, protocol), greet) as p, virtsock.connect(native(address(vm, protocol))) as s:
                 assert s.recv_exact(11) == b"220 ready\r\n"
                 s.shutdown(virtsock.SHUT_SEND)
                 assert s.recv(1) == b""
@@ -334,7 +339,7 @@ def test_half_close_both_ways(vm, dialect):
         with program(m.guest, answer_at_the_end) as p:
             assert run("cat", m.host, input=b"request").stdout == MIB
         assert p.results == [b"request"]
-        with program(m.guest, end_first) as p, virtsock.connect(m.host) as s:
+        with program(native(m.guest), end_first) as p, virtsock.connect(m.host) as s:
             assert drain(s) == b"all of it"
             s.sendall(MIB)
         assert p.results == [MIB]
@@ -347,7 +352,7 @@ def test_fifty_connections_of_much_both_ways(vm, dialect):
     def send(stream):
         stream.sendall(MIB * 2)
         if dialect in HALF_CLOSES:
-            stream.shutdown(virtsock.SHUT_SEND)
+            stream.shutdown(virtsock.SHUT_SEND_UNCHECKED)
 
     def exchange(stream):
         sender = threading.Thread(target=send, args=[stream])
@@ -400,7 +405,7 @@ def test_client_that_leaves_is_gone_for_the_program(vm, protocol, half_closed):
         return stream.recv(5), [event for _, event in poll.poll(10000)]
 
     with mux(vm, "-d", CLOUD_HYPERVISOR) as m, program(address(vm, protocol), watch) as p:
-        with virtsock.connect(address(vm, protocol)) as s:
+        with virtsock.connect(native(address(vm, protocol))) as s:
             s.sendall(b"hello")
             if half_closed:
                 s.shutdown(virtsock.SHUT_SEND)
@@ -464,7 +469,7 @@ def test_two_hundred_connections_leak_nothing(vm, protocol):
                 s.sendall(b"hello")
                 assert s.recv_exact(5) == b"hello"
                 if number % 2:
-                    s.shutdown(virtsock.SHUT_SEND)
+                    s.shutdown(virtsock.SHUT_SEND_UNCHECKED)
                     assert s.recv(1) == b""
         eventually(lambda: p.results == [5] * 200)
         eventually(lambda: used() == idle)
@@ -489,7 +494,7 @@ def test_client_that_ends_its_sending(vm, dialect):
             return request, "lost"
         return request, "sent"
 
-    with dialect_of(vm, dialect) as m, program(m.guest, answer_at_the_end) as p, virtsock.connect(m.host, timeout=20) as s:
+    with dialect_of(vm, dialect) as m, program(m.guest, answer_at_the_end) as p, virtsock.connect(native(m.host), timeout=20) as s:
         s.sendall(b"request")
         begun = time.monotonic()
         s.shutdown(virtsock.SHUT_SEND)
@@ -509,7 +514,7 @@ def test_what_was_there_before_that_end(vm, dialect):
             stream.sendall(MIB * 8)             # more than there is room for: the client ends in the middle of it
         return came, drain(stream)
 
-    with dialect_of(vm, dialect) as m, program(m.guest, greet) as p, virtsock.connect(m.host, timeout=20) as s:
+    with dialect_of(vm, dialect) as m, program(m.guest, greet) as p, virtsock.connect(native(m.host), timeout=20) as s:
         assert s.recv_exact(6) == b"before"
         s.sendall(MIB)
         assert s.recv_exact(1) == MIB[:1]
@@ -531,7 +536,7 @@ def test_program_that_ends_its_sending(vm, dialect):
         closes.wait(20)
         return came
 
-    with dialect_of(vm, dialect) as m, program(m.guest, end_first) as p, virtsock.connect(m.host, timeout=0.5) as s:
+    with dialect_of(vm, dialect) as m, program(native(m.guest), end_first) as p, virtsock.connect(m.host, timeout=0.5) as s:
         assert s.recv_exact(9) == b"all of it"
         if told:
             assert s.recv(1) == b""
@@ -555,7 +560,7 @@ def test_client_that_leaves_after_the_program_has_ended_its_sending(vm, dialect)
         leave.set()
         return drain(stream)
 
-    with dialect_of(vm, dialect) as m, program(m.guest, end_first) as p:
+    with dialect_of(vm, dialect) as m, program(native(m.guest), end_first) as p:
         with virtsock.connect(m.host, timeout=20):
             assert leave.wait(20)
             time.sleep(0.1)
@@ -714,6 +719,9 @@ def test_what_the_user_says_of_the_way(vm):
     with dialect_of(vm, FIRECRACKER) as m:
         with program(m.guest, answer_late):
             assert run("cat", "--half-close", m.host, input=b"request").stdout == b""
+        with program(m.guest, answer_late):
+            done = run("cat", "-v", native(m.host), input=b"request")
+            assert done.stdout == b"" and b"the end of both" not in done.stderr
     with dialect_of(vm, CLOUD_HYPERVISOR) as m:
         for words, where in ((["--no-half-close"], m.host), ([], m.host + "?half-close=none")):
             with program(m.guest, answer_late):
@@ -866,7 +874,7 @@ def test_fault_that_loses_no_byte(vm, dialect, fault):
         assert s.recv_exact(len(MIB)) == MIB
         s.sendall(b"hello")
         assert s.recv_exact(5) == b"hello"
-        s.shutdown(virtsock.SHUT_SEND)
+        s.shutdown(virtsock.SHUT_SEND_UNCHECKED)
         assert drain(s) == b""
     assert p.results == [5]
 
@@ -1009,7 +1017,7 @@ def test_library_as_client_of_another_server(vm, dialect):
                 assert s.recv_exact(11) == b"220 ready\r\n"
                 s.sendall(b"hello")
                 if half_closes:
-                    s.shutdown(virtsock.SHUT_SEND)
+                    s.shutdown(virtsock.SHUT_SEND_UNCHECKED)
                 assert drain(s) == MIB
     assert h.requests == [b"00000003.00000034\n" if dialect == "hyperkit" else b"CONNECT 52\n"] * 20
     assert h.results == [b"hello"] * 20
@@ -1032,7 +1040,7 @@ def test_both_servers_end_alike(vm, dialect):
                 end = s.recv(1)
             except virtsock.TimedOutError:
                 end = None
-            s.shutdown(virtsock.SHUT_SEND)
+            s.shutdown(virtsock.SHUT_SEND_UNCHECKED)
             s.settimeout(20)
             return end, s.recv(1)
 
@@ -1178,7 +1186,7 @@ def test_no_directory_to_make_it_in(vm):
 
 def test_relative_and_odd_names(vm):
     with mux(vm, "-d", CLOUD_HYPERVISOR, name="odd name%", cwd=vm.parent) as m:
-        assert "for vsock-mux://:PORT/./odd%20name%25/vsock.sock\n" in m.log()
+        assert "for vsock-mux://:PORT/./odd%20name%25/vsock.sock?half-close=native\n" in m.log()
         where = "vsock-mux://:52/./odd%20name%25/vsock.sock"
         with running("cat", "-l", "--echo", "-v", where, cwd=vm.parent, stderr=subprocess.PIPE) as server:
             server.stderr.readline()

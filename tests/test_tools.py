@@ -741,6 +741,8 @@ def test_info_of_linuxkit_s_kernels(tmp_path, kernel, told):
         ("unix:///a%22b%5Cc%C3%A9", {"path": '/a"b\\cé'}),
         ("unix:///a%FFb%ED%A0%80", {"path": "/a\ufffdb\ufffd\ufffd\ufffd"}),
         ("fd://3?half-close=framed", {"fd": 3, "half_close": "framed"}),
+        ("firecracker://:52/v", {"scheme": "vsock-mux", "half_close": "unknown"}),
+        ("vsock-mux://:52/v?half-close=native", {"address": "vsock-mux://:52/v?half-close=native", "half_close": "native"}),
     ],
 )
 def test_info_of_an_address(text, parts):

@@ -46,7 +46,7 @@ static void send_input(void *unused)
         status = peer_send(talk.stream, talk.in, (size_t)n, -1, &err);
     }
     if (status == VIRTSOCK_OK && n == 0 && talk.way == WAY_HALF_CLOSES)
-        status = virtsock_stream_shutdown(talk.stream, VIRTSOCK_SHUT_SEND, &err);
+        status = way_half_close(talk.stream, &err);
     if (n < 0) {
         talk.code = report_system("standard input", (int)-n);
         tool_break(virtsock_stream_fd(talk.stream));
@@ -76,7 +76,7 @@ static virtsock_status receive(size_t *n, int64_t quiet_ms, virtsock_error *err)
  * what comes after it shows. */
 static bool end_after_silence(void)
 {
-    return talk.way == WAY_UNKNOWN && virtsock_stream_shutdown(talk.stream, VIRTSOCK_SHUT_SEND, NULL) == VIRTSOCK_OK;
+    return talk.way == WAY_UNKNOWN && way_half_close(talk.stream, NULL) == VIRTSOCK_OK;
 }
 
 /* An answer may have been cut, but where the user has said what silence means. */

@@ -118,7 +118,7 @@ static virtsock_status talk(virtsock_stream *stream, struct exchange *x, virtsoc
     x->echo_us = lap(&since);
     if (status != VIRTSOCK_OK || set.no_bye)
         return status;
-    status = virtsock_stream_shutdown(stream, VIRTSOCK_SHUT_SEND, err);
+    status = way_half_close(stream, err);
     if (status == VIRTSOCK_E_UNSUPPORTED)
         return no_bye(stream, err);
     if (status == VIRTSOCK_OK)

@@ -25,7 +25,7 @@ static const char *const schemes[] = {
 #define SCHEMES_END ((int)(sizeof schemes / sizeof *schemes))
 
 static const char *const types[] = { NULL, "stream", "seqpacket", "dgram" };
-static const char *const half_closes[] = { NULL, "native", "framed", "none" };
+static const char *const half_closes[] = { NULL, "native", "framed", "none", "unknown" };
 
 /* In the order in which they are told. */
 static const struct part {

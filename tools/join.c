@@ -6,6 +6,7 @@
 #include "join.h"
 
 #include "peer.h"
+#include "way.h"
 
 #define CHUNK   65536
 #define LOOK_MS 1000                    /* how often it is looked whether the other direction has ended the conversation */
@@ -58,7 +59,7 @@ static void try_end(struct join *join)
         return;
     join->try_ms = 0;
     join->tried = true;
-    shut(join, 1, VIRTSOCK_SHUT_SEND);
+    way_half_close(join->end[1], NULL);
 }
 
 /* The end of what came from end[from], for the other. */
@@ -69,7 +70,7 @@ static void carry_end(struct join *join, int from)
     else
         join->moved_us = tool_now_us();
     if (!(from == 0 ? join->keeps_back : join->keeps_end || join->silent))
-        shut(join, !from, VIRTSOCK_SHUT_SEND);
+        way_half_close(join->end[!from], NULL);
     else if (from == 0 && join->kept != NULL)
         join->kept(join);
 }

@@ -295,7 +295,8 @@ static void tell_where(const struct door *door)
     if (text != NULL && door->port != NULL)
         report_line("listening on %s for unix://%.*s" GUEST_NAME "%s", text, n, text + strlen("unix://"), door->port);
     else if (text != NULL)
-        report_line("listening on %s for %s://:PORT%.*s", text, hyperkit ? "hyperkit" : "vsock-mux", n - hyperkit, text + strlen("unix://"));
+        report_line("listening on %s for %s://:PORT%.*s%s", text, hyperkit ? "hyperkit" : "vsock-mux", n - hyperkit, text + strlen("unix://"),
+                    hyperkit || dialect->ends_both ? "" : "?half-close=native");
     free(text);
     virtsock_address_free(address);
 }

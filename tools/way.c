@@ -72,13 +72,19 @@ struct way way_of(const virtsock_stream *stream, const virtsock_address *address
     virtsock_address_number(address, VIRTSOCK_PART_HALF_CLOSE, &half_close);
     if (told->ends_both || half_close == VIRTSOCK_HALF_CLOSE_NONE)
         return (struct way){ WAY_ENDS_BOTH, NULL, option };
-    if (told->half_closes || half_close == VIRTSOCK_HALF_CLOSE_FRAMED || (scheme != VIRTSOCK_SCHEME_MUX && scheme != VIRTSOCK_SCHEME_UNIX))
+    if (told->half_closes || half_close == VIRTSOCK_HALF_CLOSE_FRAMED
+        || (half_close == VIRTSOCK_HALF_CLOSE_NATIVE && scheme != VIRTSOCK_SCHEME_UNIX))         /* of a multiplexer it was said */
         return (struct way){ WAY_HALF_CLOSES, NULL, NULL };
     if ((row = find_server(item(stream, VIRTSOCK_ITEM_PEER_PID))) >= 0)
         return (struct way){ table[row].kind, table[row].name, table[row].known };
-    if (scheme == VIRTSOCK_SCHEME_MUX)
+    if (half_close == VIRTSOCK_HALF_CLOSE_UNKNOWN)
         return (struct way){ WAY_UNKNOWN, NULL, "nobody knows how conversations end over this multiplexer" };
     return (struct way){ WAY_HALF_CLOSES, NULL, NULL };
+}
+
+virtsock_status way_half_close(virtsock_stream *stream, virtsock_error *err)
+{
+    return virtsock_stream_shutdown(stream, VIRTSOCK_SHUT_SEND_UNCHECKED, err);
 }
 
 void way_tell(const struct way *way)

@@ -34,6 +34,9 @@ struct way_told {
 /* Of a stream that was connected to that address, or accepted there; NULL: nobody knows any more. */
 struct way way_of(const virtsock_stream *stream, const virtsock_address *address, const struct way_told *told);
 
+/* Ends this direction alone; the library by itself does not where the address leaves it open. For where way_of, or the user, allows it. */
+virtsock_status way_half_close(virtsock_stream *stream, virtsock_error *err);
+
 /* Says what was found, and what follows from it. */
 void way_tell(const struct way *way);
 

@@ -37,7 +37,7 @@ local virtsock = {}
 ---@field fd? integer of fd
 ---@field type "stream"|"seqpacket"|"dgram"
 ---@field to_host? boolean
----@field half_close? "native"|"framed"|"none"
+---@field half_close? "native"|"framed"|"none"|"unknown"
 
 --- Parts of an address: of AF_VSOCK cid and port, of Hyper-V vm and service or port, of TCP host and port, of an inherited socket fd, of the others
 --- path, scheme ("unix" unless told) and port; of each its type, half_close and (AF_VSOCK) to_host.
@@ -51,7 +51,7 @@ local virtsock = {}
 ---@field host? string
 ---@field fd? integer
 ---@field type? "stream"|"seqpacket"|"dgram"
----@field half_close? "native"|"framed"|"none"
+---@field half_close? "native"|"framed"|"none"|"unknown"
 ---@field to_host? boolean
 
 ---@alias virtsock.To string|virtsock.Address|virtsock.Parts
@@ -237,8 +237,9 @@ function Stream:lines(pattern) end
 ---@return string? advice
 function Stream:connect() end
 
---- Ends one direction or both: after "send" the peer reads what is under way, and then the end. "send" is unsupported with half-close=none.
----@param how? "send"|"receive"|"both"
+--- Ends one direction or both: after "send" the peer reads what is under way, and then the end. "send" is unsupported with half-close=none, and
+--- with unknown, a multiplexer's unless its address says; "send_unchecked" tries it there all the same, and an answer may be lost.
+---@param how? "send"|"send_unchecked"|"receive"|"both"
 ---@return true? done
 ---@return string? word
 ---@return nil
@@ -246,7 +247,7 @@ function Stream:connect() end
 ---@return string? advice
 function Stream:shutdown(how) end
 
---- Half-closes (not with half-close=none), waits until the peer has ended too, and closes: nothing that is under way is lost.
+--- Half-closes (not with half-close=none or unknown), waits until the peer has ended too, and closes: nothing that is under way is lost.
 ---@param seconds? number nil: for ever
 ---@return true? done
 ---@return string? word

@@ -46,7 +46,9 @@ end
 
 local schemes = { "vsock", "hvsock", "hyperkit", "vsock-mux", "unix", "tcp", "fd" }    -- VIRTSOCK_SCHEME_, both ways
 for number, name in ipairs(schemes) do schemes[name] = number end
-local part_words = { type = { "stream", "seqpacket", "dgram" }, half_close = { "native", "framed", "none" }, to_host = { [0] = false, true } }
+local part_words = {
+  type = { "stream", "seqpacket", "dgram" }, half_close = { "native", "framed", "none", "unknown" }, to_host = { [0] = false, true },
+}
 
 -- An address has no field of its own that could be changed: the core's is kept apart.
 local Address = { __name = "virtsock.address", __metatable = false }
@@ -148,9 +150,10 @@ end
 
 local Stream, Listener = core.stream, core.listener
 
-local directions = { receive = core.SHUT_RECV, send = core.SHUT_SEND, both = core.SHUT_BOTH }
+local directions = { receive = core.SHUT_RECV, send = core.SHUT_SEND, both = core.SHUT_BOTH, send_unchecked = core.SHUT_SEND_UNCHECKED }
 function Stream:shutdown(how)
-  local direction = directions[how or "both"] or misuse("\"receive\", \"send\" or \"both\" expected, got %s", tostring(how))
+  local direction = directions[how or "both"]
+    or misuse("\"receive\", \"send\", \"send_unchecked\" or \"both\" expected, got %s", tostring(how))
   return core.stream_shutdown(self, direction)
 end
 

@@ -115,7 +115,8 @@ enum {
     VIRTSOCK_PART_HALF_CLOSE = 10               /* number: VIRTSOCK_HALF_CLOSE_ */
 };
 enum { VIRTSOCK_TYPE_STREAM = 1, VIRTSOCK_TYPE_SEQPACKET = 2, VIRTSOCK_TYPE_DGRAM = 3 };
-enum { VIRTSOCK_HALF_CLOSE_NATIVE = 1, VIRTSOCK_HALF_CLOSE_FRAMED = 2, VIRTSOCK_HALF_CLOSE_NONE = 3 };
+enum { VIRTSOCK_HALF_CLOSE_NATIVE = 1, VIRTSOCK_HALF_CLOSE_FRAMED = 2, VIRTSOCK_HALF_CLOSE_NONE = 3,
+       VIRTSOCK_HALF_CLOSE_UNKNOWN = 4 };       /* where an address says nothing: UNKNOWN of MUX, NATIVE of others */
 
 #define VIRTSOCK_CID_HYPERVISOR 0u              /* linux/vm_sockets.h: VMADDR_CID_ */
 #define VIRTSOCK_CID_LOCAL      1u
@@ -186,7 +187,7 @@ enum {
     VIRTSOCK_PEER_GONE  = 3                     /* both, or the conversation broke */
 };
 
-enum { VIRTSOCK_SHUT_RECV = 0, VIRTSOCK_SHUT_SEND = 1, VIRTSOCK_SHUT_BOTH = 2 };
+enum { VIRTSOCK_SHUT_RECV = 0, VIRTSOCK_SHUT_SEND = 1, VIRTSOCK_SHUT_BOTH = 2, VIRTSOCK_SHUT_SEND_UNCHECKED = 3 };
 enum { VIRTSOCK_WANT_RECV = 1, VIRTSOCK_WANT_SEND = 2 };        /* events of virtsock_stream_wants */
 
 /* --- Types -------------------------------------------------------------------------------------------------------- */
@@ -345,13 +346,13 @@ VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_sendv(virtsock_stream
 
 /* Ends one direction or both: VIRTSOCK_SHUT_. After SEND the peer reads what is under way and then EOF. Doing it again
  * is OK. Does not wait; on a framed stream it does for room, five seconds at most: TIMEOUT. UNSUPPORTED: SEND where the
- * address says half-close=none, for a way on which the end of one direction is the end of both. BOTH is that, and
- * allowed. */
+ * address says half-close=none, for a way on which the end of one direction is the end of both, or unknown: it may be.
+ * SEND_UNCHECKED, where you know better, is SEND where it is unknown, too: elsewhere than thought it loses answers. */
 VIRTSOCK_API virtsock_status virtsock_stream_shutdown(virtsock_stream *stream, int how, virtsock_error *err);
 
 /* Ends the conversation; from any thread, any number of times. Every call inside returns CANCELLED within 50 ms; no
  * descriptor number is reused under one. linger_ms 0 is abort: at once; the system still delivers what it has accepted,
- * where it can. > 0 is finish: half-closes (not with half-close=none), then discards what comes until the peer's end
+ * where it can. > 0 is finish: half-closes (not with none or unknown), then discards what comes until the peer's end
  * (OK) or the time has passed (TIMEOUT). A call inside (not on a framed stream), or a second close with a shorter
  * linger, cuts that short (CANCELLED). -1 is the LINGER option; less is INVALID, and closes as 0 does. With a call
  * inside, the socket is shut down for every process that has it; with nobody inside it is only closed. The handle is
@@ -377,8 +378,7 @@ VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_detach(virtsock_strea
 VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_from_fd(virtsock_stream **out, virtsock_fd fd,
     const virtsock_options *options, virtsock_error *err);
 
-/* Addresses of both ends, for the caller to free. NOT_FOUND: the end has none (an unnamed UNIX socket, a guest behind a
- * multiplexer). */
+/* Addresses of both ends, for the caller to free. NOT_FOUND: none (an unnamed UNIX socket, a multiplexer's guest). */
 VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_peer(const virtsock_stream *stream, virtsock_address **out,
     virtsock_error *err);
 VIRTSOCK_API VIRTSOCK_MUST virtsock_status virtsock_stream_local(const virtsock_stream *stream, virtsock_address **out,

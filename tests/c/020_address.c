@@ -198,6 +198,10 @@ TEST(one_part_after_another)
     check_with("vsock://3:80?type=seqpacket", VIRTSOCK_PART_TYPE, VIRTSOCK_TYPE_STREAM, NULL, "vsock://3:80");
     check_with("vsock://3:80?to-host=1", VIRTSOCK_PART_TO_HOST, 0, NULL, "vsock://3:80");
     check_with("unix:///a", VIRTSOCK_PART_HALF_CLOSE, VIRTSOCK_HALF_CLOSE_NONE, NULL, "unix:///a?half-close=none");
+    check_with("unix:///a", VIRTSOCK_PART_HALF_CLOSE, VIRTSOCK_HALF_CLOSE_UNKNOWN, NULL, "unix:///a?half-close=unknown");
+    check_with("vsock-mux://:52/v", VIRTSOCK_PART_HALF_CLOSE, VIRTSOCK_HALF_CLOSE_NATIVE, NULL, "vsock-mux://:52/v?half-close=native");
+    check_with("vsock-mux://:52/v?half-close=none", VIRTSOCK_PART_HALF_CLOSE, VIRTSOCK_HALF_CLOSE_UNKNOWN, NULL, "vsock-mux://:52/v");
+    check_with("vsock-mux://:52/v?half-close=native", VIRTSOCK_PART_PATH, 0, "/w", "vsock-mux://:52/w?half-close=native");
     check_with("unix:///a?type=seqpacket", VIRTSOCK_PART_PATH, 0, "/../b", "unix:///b?type=seqpacket");
     check_with("vsock-mux://:52/v.sock", VIRTSOCK_PART_SERVICE, 0, guid, "vsock-mux://:00000050-facb-11e6-bd58-64006a7986d3/v.sock");
     check_with("vsock-mux://:00000050-facb-11e6-bd58-64006a7986d3/v.sock", VIRTSOCK_PART_PORT, 52, NULL, "vsock-mux://:52/v.sock");
@@ -269,6 +273,7 @@ TEST(equal_by_canonical_text)
         "vsock://3:80", "vsock://3:81", "vsock://4:80", "vsock://:80", "vsock://3:any", "vsock://3:80?type=dgram", "vsock://3:80?to-host=1",
         "vsock://3:80?half-close=framed", "hvsock://parent/80", "hvsock://parent", "hvsock://loopback/80", "hvsock://web/80",
         "hvsock://Web/80", "hyperkit://3:80/x", "hyperkit://:80/x", "hyperkit+docker://:80", "vsock-mux://:80/x",
+        "vsock-mux://:80/x?half-close=native", "vsock-mux://:80/x?half-close=none",
         "vsock-mux://:00000050-facb-11e6-bd58-64006a7986d3/x", "unix:///x", "unix:///./x", "unix:///X",
         "tcp://localhost:80", "tcp://127.0.0.1:80", "tcp://[::1]:80", "fd://3", "fd://4",
     };

@@ -188,6 +188,35 @@ TEST(mux_answers)
     }
 }
 
+/* The half-close of an address that says nothing of it is unknown, at either end, and is one that its user may know. */
+TEST(mux_half_closes_when_told)
+{
+    static const struct script script = { "CONNECT 52\n", .says = "OK 1073741824\n" };
+    static const struct {
+        const char     *word;
+        virtsock_status status;
+    } rows[] = { { "", VIRTSOCK_E_UNSUPPORTED }, { "?half-close=none", VIRTSOCK_E_UNSUPPORTED }, { "?half-close=native", VIRTSOCK_OK } };
+
+    ONCE();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct mux        m;
+        virtsock_address *a;
+        virtsock_stream  *s;
+        virtsock_error    e = { 0 };
+        char              text[200];
+
+        mux_start(&m, &script, "mux");
+        snprintf(text, sizeof text, "vsock-mux://:52%s%s", m.path, rows[i].word);
+        a = test_parse(text);
+        CHECK_OK(virtsock_connect(&s, a, NULL, &e), e);
+        CHECK_STATUS(virtsock_stream_shutdown(s, VIRTSOCK_SHUT_SEND, &e), rows[i].status, e);
+        CHECK(rows[i].status == VIRTSOCK_OK || (e.scheme == VIRTSOCK_SCHEME_MUX && virtsock_advice(&e) != NULL));
+        virtsock_stream_free(s);
+        virtsock_address_free(a);
+        mux_end(&m);
+    }
+}
+
 TEST(mux_service_is_asked_for_by_guid)
 {
     static const struct script script = { "CONNECT " GUID "\n", .says = "OK " GUID "\nx" };
@@ -446,6 +475,8 @@ static void check_listening(const char *text, const char *file, virtsock_scheme 
     CHECK(virtsock_stream_get(server, VIRTSOCK_ITEM_SCHEME, &value, &e) == VIRTSOCK_OK && value == scheme);
     virtsock_address_free(at);
     CHECK_STATUS(virtsock_stream_peer(server, &at, &e), VIRTSOCK_E_NOT_FOUND, e);
+    if (scheme == VIRTSOCK_SCHEME_MUX)
+        CHECK_STATUS(virtsock_stream_shutdown(server, VIRTSOCK_SHUT_SEND, &e), VIRTSOCK_E_UNSUPPORTED, e);
     virtsock_stream_free(client);
     virtsock_stream_free(server);
     virtsock_listener_free(l);

@@ -100,22 +100,21 @@ TEST(half_close_both_ways)
     CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e), e);
     CHECK(n == 6);
     CHECK_STATUS(virtsock_stream_recv(s[0], b, sizeof b, &n, -1, &e), VIRTSOCK_E_EOF, e);
-    CHECK_STATUS(virtsock_stream_shutdown(s[0], 3, &e), VIRTSOCK_E_INVALID, e);
+    CHECK_STATUS(virtsock_stream_shutdown(s[0], 4, &e), VIRTSOCK_E_INVALID, e);
     CHECK_STATUS(virtsock_stream_shutdown(s[0], -1, &e), VIRTSOCK_E_INVALID, e);
     CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_BOTH, &e), e);
     end(s);
 }
 
-/* A pair whose address says half-close=none. */
-static void whole_pair(virtsock_stream *s[2])
+/* A pair whose address says half-close=none, or unknown. */
+static void whole_pair(virtsock_stream *s[2], const char *word)
 {
     char               text[300];
     virtsock_address  *a;
     virtsock_listener *l;
     virtsock_error     e = { 0 };
 
-    strcpy(text, test_address());
-    strcat(text, strchr(text, '?') != NULL ? "&half-close=none" : "?half-close=none");
+    snprintf(text, sizeof text, "%s%chalf-close=%s", test_address(), strchr(test_address(), '?') != NULL ? '&' : '?', word);
     a = test_parse(text);
     CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
     CHECK_OK(virtsock_connect(&s[0], a, NULL, &e), e);
@@ -129,8 +128,8 @@ static void *finish(void *s)
     return (void *)(intptr_t)virtsock_stream_close(s, TEST_PATIENT_MS, NULL);
 }
 
-/* Where the end of one direction would be that of both: no end is sent early, and the peer's is waited for. */
-TEST(no_half_close)
+/* Where the end of one direction would be that of both, or may be: no end is sent early, and the peer's is waited for. */
+static void check_whole(const char *word, uint32_t number)
 {
     virtsock_stream  *s[2];
     virtsock_address *peer;
@@ -140,13 +139,14 @@ TEST(no_half_close)
     size_t            n;
     char              b[16];
 
-    whole_pair(s);
+    whole_pair(s, word);
     CHECK_OK(virtsock_stream_peer(s[0], &peer, &e), e);
-    CHECK(virtsock_address_number(peer, VIRTSOCK_PART_HALF_CLOSE, &how) == VIRTSOCK_OK && how == VIRTSOCK_HALF_CLOSE_NONE);
+    CHECK(virtsock_address_number(peer, VIRTSOCK_PART_HALF_CLOSE, &how) == VIRTSOCK_OK && how == number);
     virtsock_address_free(peer);
     for (int i = 0; i < 2; i++) {
         CHECK_STATUS(virtsock_stream_shutdown(s[i], VIRTSOCK_SHUT_SEND, &e), VIRTSOCK_E_UNSUPPORTED, e);
-        CHECK(strstr(e.message, "half-close=none") != NULL && strstr(virtsock_advice(&e), "let the peer end first") != NULL);
+        CHECK(strstr(e.message, "half-close=") != NULL && strstr(e.message, word) != NULL);
+        CHECK(strstr(virtsock_advice(&e), "let the peer end first") != NULL && strstr(virtsock_advice(&e), "half-close=native") != NULL);
     }
     test_call_begin(&closing, finish, s[0]);
     test_call_waits(&closing);
@@ -155,15 +155,46 @@ TEST(no_half_close)
     CHECK_OK(virtsock_stream_close(s[1], 0, &e), e);
     CHECK((intptr_t)test_call_end(&closing) == VIRTSOCK_OK);
     end(s);
-    whole_pair(s);
+    whole_pair(s, word);
     CHECK_STATUS(virtsock_stream_close(s[0], 50, &e), VIRTSOCK_E_TIMEOUT, e);
     CHECK_STATUS(virtsock_stream_recv(s[1], b, sizeof b, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
     end(s);
-    whole_pair(s);
+    whole_pair(s, word);
     CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_RECV, &e), e);
     CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_BOTH, &e), e);
     CHECK_STATUS(virtsock_stream_recv(s[1], b, sizeof b, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
     end(s);
+}
+
+TEST(no_half_close)
+{
+    check_whole("none", VIRTSOCK_HALF_CLOSE_NONE);
+    check_whole("unknown", VIRTSOCK_HALF_CLOSE_UNKNOWN);
+}
+
+/* Who has found out by himself may half-close where the address leaves it open, and not where it says that there is none. */
+TEST(half_close_unchecked)
+{
+    virtsock_stream *s[2];
+    virtsock_error   e = { 0 };
+    size_t           n;
+    char             b[16];
+
+    whole_pair(s, "none");
+    CHECK_STATUS(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_SEND_UNCHECKED, &e), VIRTSOCK_E_UNSUPPORTED, e);
+    CHECK_OK(virtsock_stream_send(s[0], "still", 5, &n, TEST_PATIENT_MS, &e), e);
+    end(s);
+    for (int said = 0; said < 2; said++) {
+        whole_pair(s, said ? "native" : "unknown");
+        CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_SEND_UNCHECKED, &e), e);
+        CHECK_OK(virtsock_stream_shutdown(s[0], VIRTSOCK_SHUT_SEND_UNCHECKED, &e), e);
+        CHECK_STATUS(virtsock_stream_recv(s[1], b, sizeof b, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_EOF, e);
+        CHECK_OK(virtsock_stream_send(s[1], "answer", 6, &n, TEST_PATIENT_MS, &e), e);
+        CHECK_OK(virtsock_stream_recv(s[0], b, sizeof b, &n, TEST_PATIENT_MS, &e), e);
+        CHECK(n == 6);
+        CHECK_STATUS(virtsock_stream_send(s[0], "x", 1, &n, TEST_PATIENT_MS, &e), VIRTSOCK_E_RESET, e);
+        end(s);
+    }
 }
 
 /* --- What is seen of the peer ------------------------------------------------------------------------------------------------- */

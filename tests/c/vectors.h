@@ -46,7 +46,7 @@ static const struct part {
     { "fd",         VIRTSOCK_PART_FD,         false, { NULL } },
     { "type",       VIRTSOCK_PART_TYPE,       false, { "", "stream", "seqpacket", "dgram" } },
     { "to_host",    VIRTSOCK_PART_TO_HOST,    false, { NULL } },
-    { "half_close", VIRTSOCK_PART_HALF_CLOSE, false, { "", "native", "framed", "none" } },
+    { "half_close", VIRTSOCK_PART_HALF_CLOSE, false, { "", "native", "framed", "none", "unknown" } },
 };
 
 static void check_part(const virtsock_address *a, const char *name, const char *want)

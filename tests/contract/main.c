@@ -24,9 +24,10 @@ static const char usage[] =
     "  hvsock://loopback/PORT       Windows: PORT and up to 10,000 above it, as services of Hyper-V\n"
     "  tcp://127.0.0.1:any          ports that the system chooses\n"
     "  vsock-mux://:PORT/DIR/vsock.sock, hyperkit://:PORT/DIR\n"
-    "                               PORT and up to 10,000 above it, through `virtsock mux DIR`, which must run\n"
+    "                               PORT and up to 10,000 above it, through `virtsock mux DIR`, which must run; with\n"
+    "                               ?half-close=native behind the first where its dialect has half-closes\n"
     "  socketpair                   pairs of sockets with tiny buffers; what needs a listener is left out\n"
-    "  any of them (but socketpair) with ?half-close=framed or none\n"
+    "  any of them (but socketpair) with ?half-close=framed, none or unknown\n"
     "\n"
     "  --rounds N        of what is done again and again (default 1000)\n"
     "  --connections N   at once, of those that carry data (default 50)\n"
@@ -62,7 +63,7 @@ static const char *missing(int needs)
     if ((needs & NEEDS_DELIVERY) != 0 && under_test.traits->drops)
         return "Windows drops what a Hyper-V socket has sent when it is closed at once; `finish` shows a close that waits";
     if ((needs & NEEDS_HALF_CLOSE) != 0 && under_test.whole)
-        return "half-close=none: the end of one direction is the end of both";
+        return "half-close=none or unknown: the end of one direction may be the end of both";
     if ((needs & NEEDS_FD) != 0 && under_test.framed)
         return "a framed stream has no descriptor to give: part of the conversation is in its frames";
     return NULL;

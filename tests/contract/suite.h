@@ -65,7 +65,7 @@ struct under_test {
     bool                 messages;
     bool                 torn;          /* a message that did not go in time was the last: AF_VSOCK */
     bool                 framed;        /* half-close=framed: streams have no descriptor */
-    bool                 whole;         /* half-close=none: a direction ends by count, or both do */
+    bool                 whole;         /* half-close=none or unknown: a direction ends by count, or both do */
     int                  number;        /* of the first fresh address, different for each behaviour */
     int                  rounds, connections, mib, slow;
     uint64_t             seed;

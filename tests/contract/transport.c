@@ -126,7 +126,7 @@ static bool take(const virtsock_address *a, const char *text)
     virtsock_address_number(a, VIRTSOCK_PART_TYPE, &type);
     virtsock_address_number(a, VIRTSOCK_PART_HALF_CLOSE, &half_close);
     under_test.messages = type == VIRTSOCK_TYPE_SEQPACKET;
-    under_test.whole = half_close == VIRTSOCK_HALF_CLOSE_NONE;
+    under_test.whole = half_close == VIRTSOCK_HALF_CLOSE_NONE || half_close == VIRTSOCK_HALF_CLOSE_UNKNOWN;
     under_test.framed = half_close == VIRTSOCK_HALF_CLOSE_FRAMED;
     under_test.torn = under_test.messages && under_test.traits->scheme == VIRTSOCK_SCHEME_VSOCK;
     if (under_test.traits->scheme == VIRTSOCK_SCHEME_UNIX) {

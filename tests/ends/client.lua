@@ -11,7 +11,8 @@ for piece in function() return file:read(262144) end do
 end
 if kind == "answer" then
   if half_close ~= "none" then
-    assert(stream:shutdown("send"))
+    local ok, _, _, message = stream:shutdown("send")
+    assert(ok, message)
   end
   local piece, why, _, message = stream:recv(262144)
   while piece do

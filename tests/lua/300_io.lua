@@ -77,9 +77,9 @@ test("a_line_in_pieces", function()
   b:close()
 end)
 
-local function whole_pair()
+local function whole_pair(word)
   local where = check.address()
-  where = where .. (where:find("?", 1, true) and "&" or "?") .. "half-close=none"
+  where = where .. (where:find("?", 1, true) and "&" or "?") .. "half-close=" .. word
   local listener = assert(virtsock.listen(where, { timeout = 5 }))
   local a = assert(virtsock.connect(where, { timeout = 5 }))
   local b = assert(listener:accept())
@@ -88,23 +88,42 @@ local function whole_pair()
   return a, b
 end
 
--- Where the end of one direction would be that of both: finish sends no end early, and waits for the peer's.
-test("no_half_close", function()
-  local a, b = whole_pair()
-  equal(a:peer().half_close, "none")
+-- Where the end of one direction would be that of both, or may be: finish sends no end early, and waits for the peer's.
+local function check_whole(half_close)
+  local a, b = whole_pair(half_close)
+  equal(a:peer().half_close, half_close)
   local ok, word, _, message, advice = a:shutdown "send"
   equal(ok, nil)
   equal(word, "unsupported")
-  assert(message:find("half-close=none", 1, true) and advice:find("let the peer end first", 1, true), message)
+  assert(message:find("half-close=" .. half_close, 1, true) and advice:find("let the peer end first", 1, true), message)
   b:settimeout(0.05, "t")
   check.stops("timeout", "", b:receive(1))
   check.takes(0.1, function() check.stops("timeout", nil, a:finish(0.1)) end)
   check.stops("closed", "", b:receive(1))
   b:close()
-  a, b = whole_pair()
+  a, b = whole_pair(half_close)
   b:send("answer")
   b:close()
   equal(a:finish(5), true)
+end
+
+test("no_half_close", function()
+  check_whole "none"
+  check_whole "unknown"
+end)
+
+-- Who has found out by himself.
+test("half_close_unchecked", function()
+  local a, b = whole_pair "none"
+  equal(select(2, a:shutdown "send_unchecked"), "unsupported")
+  for _, handle in ipairs { a, b } do handle:close() end
+  a, b = whole_pair "unknown"
+  equal(a:shutdown "send_unchecked", true)
+  check.stops("closed", "", b:receive(1))
+  b:send("answer")
+  equal(a:receive(6), "answer")
+  for _, handle in ipairs { a, b } do handle:close() end
+  check.raises("\"send_unchecked\" or \"both\" expected", a.shutdown, a, "unchecked")
 end)
 
 test("what_the_peer_has_ended", function()

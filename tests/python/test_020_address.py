@@ -90,6 +90,9 @@ def test_from_parts() -> None:
     assert str(Address.unix("/tmp/a b")) == "unix:///tmp/a%20b"
     assert Address.unix("x").path == "./x"
     assert Address.mux("/run/vm.sock", 52) == Address("vsock-mux://:52/run/vm.sock")
+    assert Address.mux("/v", 5).half_close == "unknown" and Address.mux("/v", 5).replace(half_close="unknown") == Address.mux("/v", 5)
+    assert str(Address.mux("/v", 5).replace(half_close="native")) == "vsock-mux://:5/v?half-close=native"
+    assert Address.hyperkit("/run/vm", 52).half_close == "native" and str(Address.unix("/v").replace(half_close="unknown")).endswith("unknown")
     assert Address.hyperkit("/run/vm", 52) == Address("hyperkit://:52/run/vm")
     assert Address.unix("/tmp/\udcff") == Address("unix:///tmp/%FF") and Address("unix:///%FF").path == "/\udcff"
     long = "/" + "ä" * 600

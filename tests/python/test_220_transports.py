@@ -69,6 +69,17 @@ def test_mux_loses_no_byte_after_the_answer(tmp_path) -> None:
         assert stream.peer == where and stream.local is None
 
 
+@pytest.mark.parametrize("half_close", ["unknown", "none", "native"])
+def test_mux_half_closes_when_told(tmp_path, half_close) -> None:
+    where = virtsock.Address.mux(tmp_path / "v", 52).replace(half_close=half_close)
+    with multiplexer(tmp_path / "v", b"OK 1073741824\n"), virtsock.connect(where, timeout=5) as stream:
+        if half_close == "native":
+            stream.shutdown(virtsock.SHUT_SEND)
+        else:
+            with fails_with(Status.UNSUPPORTED, half_close):
+                stream.shutdown(virtsock.SHUT_SEND)
+
+
 @pytest.mark.parametrize(("says", "status", "cause"), [
     (b"", Status.REFUSED, "nobody listens"),
     (b"OK \0\n", Status.PROTOCOL, "OK and a port"),
@@ -109,6 +120,9 @@ def test_where_a_guest_comes_to(tmp_path, address, file) -> None:
             with listener.accept() as host:
                 guest.sendall(b"from a guest")
                 assert host.recv(100) == b"from a guest" and host.peer is None
+                if where.scheme == "vsock-mux":
+                    with fails_with(Status.UNSUPPORTED, "half-close=unknown"):
+                        host.shutdown(virtsock.SHUT_SEND)
     assert not (tmp_path / file).exists()
 
 

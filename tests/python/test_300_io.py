@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import io
 import socket
 import time
@@ -132,22 +133,27 @@ def test_half_close(pair) -> None:
     assert caught.value.status == Status.RESET
 
 
-@pytest.fixture
-def whole(address) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
-    """Two ends of a way with half-close=none."""
-    text = str(address())
-    where = text + ("&" if "?" in text else "?") + "half-close=none"
+@contextlib.contextmanager
+def both_ends(text: str, half_close: str) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
+    where = text + ("&" if "?" in text else "?") + f"half-close={half_close}"
     with virtsock.listen(where, timeout=20) as listener, virtsock.connect(where, timeout=20) as client, listener.accept() as server:
         server.settimeout(20)
         yield client, server
 
 
+@pytest.fixture(params=["none", "unknown"])
+def whole(request, address) -> Iterator[tuple[virtsock.Stream, virtsock.Stream]]:
+    """Two ends of a way with half-close=none, or unknown."""
+    with both_ends(str(address()), request.param) as ends:
+        yield ends
+
+
 def test_no_half_close(whole) -> None:
-    """Where the end of one direction would be that of both: finish sends no end early, and waits for the peer's."""
+    """Where the end of one direction would be that of both, or may be: finish sends no end early, and waits for the peer's."""
     client, server = whole
-    assert client.peer.half_close == "none"
+    assert client.peer.half_close in ("none", "unknown")
     for stream in whole:
-        with pytest.raises(virtsock.Error, match="half-close=none") as caught:
+        with pytest.raises(virtsock.Error, match=f"half-close={client.peer.half_close}") as caught:
             stream.shutdown(virtsock.SHUT_SEND)
         assert caught.value.status == Status.UNSUPPORTED and "let the peer end first" in caught.value.advice
     with running(lambda: client.finish(20)):
@@ -163,6 +169,17 @@ def test_no_half_close_and_a_peer_that_stays(whole) -> None:
     with pytest.raises(TimeoutError):
         client.finish(0.05)
     assert client.fileno() == -1 and server.recv(1) == b""
+
+
+def test_half_close_unchecked(address) -> None:
+    """Who has found out by himself."""
+    with both_ends(str(address()), "none") as (client, _), pytest.raises(virtsock.Error, match="half-close=none"):
+        client.shutdown(virtsock.SHUT_SEND_UNCHECKED)
+    with both_ends(str(address()), "unknown") as (client, server):
+        client.shutdown(virtsock.SHUT_SEND_UNCHECKED)
+        assert server.recv(1) == b""
+        server.send(b"answer")
+        assert client.recv(100) == b"answer"
 
 
 def await_state(stream: virtsock.Stream, state: int) -> None:

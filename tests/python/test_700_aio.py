@@ -167,8 +167,9 @@ def test_names_of_the_ends(world) -> None:
 
 
 @own_transport
-def test_through_a_multiplexer(world, tmp_path) -> None:
-    """Its answer comes in pieces, and the guest's first words with the last of them."""
+@pytest.mark.parametrize("half_close", ["unknown", "native"])
+def test_through_a_multiplexer(world, tmp_path, half_close) -> None:
+    """Its answer comes in pieces, and the guest's first words with the last of them. Half-closes are for an address that says so."""
     asked = []
 
     async def multiplex(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -180,8 +181,8 @@ def test_through_a_multiplexer(world, tmp_path) -> None:
 
     async def main() -> None:
         server = await asyncio.start_unix_server(multiplex, tmp_path / "v")
-        async with server, open_to(Address.mux(tmp_path / "v", 52)) as (reader, writer):
-            assert await reader.readexactly(5) == b"hello"
+        async with server, open_to(Address.mux(tmp_path / "v", 52).replace(half_close=half_close)) as (reader, writer):
+            assert await reader.readexactly(5) == b"hello" and writer.can_write_eof() == (half_close == "native")
             writer.write(b"guest")
             assert await reader.readexactly(5) == b"guest"
         assert asked == [b"CONNECT 52\n"]
@@ -224,7 +225,8 @@ def test_half_close(world) -> None:
     world.run(main)
 
 
-def test_no_half_close(world) -> None:
+@pytest.mark.parametrize("half_close", ["none", "unknown"])
+def test_no_half_close(world, half_close) -> None:
     """Nobody ends both directions for one; a writer that is closed ends as ever."""
     if world.kind == "framed":
         pytest.skip("an address half-closes in one way")
@@ -241,7 +243,8 @@ def test_no_half_close(world) -> None:
         await close(writer)
 
     async def main() -> None:
-        async with await aio.start_server(answer, f"{world.address()}?half-close=none") as server, open_to(server.address) as (reader, writer):
+        where = f"{world.address()}?half-close={half_close}"
+        async with await aio.start_server(answer, where) as server, open_to(server.address) as (reader, writer):
             await refused(writer)
             writer.write(b"ping")
             assert await reader.read() == b"ping"

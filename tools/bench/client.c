@@ -10,6 +10,7 @@
 #include "peer.h"
 #include "platform.h"
 #include "report.h"
+#include "way.h"
 
 #define POLL_CONNECT_MS 500             /* hvbench's connect with -p */
 
@@ -127,7 +128,7 @@ static virtsock_status measure_latency(const struct bench_end *end, struct bench
 /* What was sent from the window's beginning on has been received when the peer's end says so, and the time runs until then. */
 static virtsock_status measure_plain(const struct bench_end *end, struct bench_run *run, virtsock_error *err)
 {
-    struct bench_window w = make_window(end, VIRTSOCK_SHUT_SEND);
+    struct bench_window w = make_window(end, VIRTSOCK_SHUT_SEND_UNCHECKED);
     virtsock_status     status;
     size_t              n;
     int                 phase;
@@ -140,7 +141,7 @@ static virtsock_status measure_plain(const struct bench_end *end, struct bench_r
             run->bytes += n;
     } while (status == VIRTSOCK_OK && phase != BENCH_OVER);
     bench_window_noticed(&w);
-    if (phase == BENCH_OVER && (status = virtsock_stream_shutdown(end->stream, VIRTSOCK_SHUT_SEND, err)) == VIRTSOCK_OK)
+    if (phase == BENCH_OVER && (status = way_half_close(end->stream, err)) == VIRTSOCK_OK)
         while ((status = bench_recv(end, at.buf, at.point.message, &n, err)) == VIRTSOCK_OK)
             continue;
     run->ns = tool_now_ns() - w.begun_ns;

@@ -170,9 +170,10 @@ static void tell_way(const virtsock_stream *stream, const virtsock_address *addr
     const struct way      way = way_of(stream, address, &nothing);
     const char           *advice = "let the peer end first: cat and relay do; echo has --no-bye, stress --no-half-close";
 
+    if (way.kind == WAY_HALF_CLOSES)
+        advice = "programs that use the library write half-close=native in its address";
     if (way.known != NULL)
-        finding_note("half-close", way.kind == WAY_HALF_CLOSES ? NULL : advice,
-                     "%s%s%s", way.name != NULL ? way.name : "", way.name != NULL ? " serves it: " : "", way.known);
+        finding_note("half-close", advice, "%s%s%s", way.name != NULL ? way.name : "", way.name != NULL ? " serves it: " : "", way.known);
 }
 
 static virtsock_status try_connecting(const virtsock_address *address, virtsock_error *err)

@@ -187,7 +187,7 @@ static void carry_end(struct relay_pair *pair, int from)
     flow->over = true;
     flow_release(pair, flow);
     if (from == 0 ? pair_passes_end(pair) : !pair->tried)      /* what may be cut has no end */
-        virtsock_stream_shutdown(pair->end[!from], VIRTSOCK_SHUT_SEND, NULL);
+        way_half_close(pair->end[!from], NULL);
 }
 
 enum flow_next flow_carry(struct relay_pair *pair, int from)

@@ -102,7 +102,7 @@ void pair_try_end(struct relay_pair *pair)
 {
     keep_end(pair, false);
     pair->tried = true;
-    virtsock_stream_shutdown(pair->end[1], VIRTSOCK_SHUT_SEND, NULL);
+    way_half_close(pair->end[1], NULL);
 }
 
 /* --- Beginning and ending ---------------------------------------------------------------------------------------------- */

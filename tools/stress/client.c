@@ -96,7 +96,7 @@ static void send_all(void *from)
         left -= n;
     }
     if (status == VIRTSOCK_OK && !stress.keeps_open)
-        status = virtsock_stream_shutdown(x->stream, VIRTSOCK_SHUT_SEND, &x->send_err);
+        status = way_half_close(x->stream, &x->send_err);
     if (status != VIRTSOCK_OK)
         x->broken = true;
     tool_event_set(x->sending_ended);

@@ -23,12 +23,12 @@ from ._errors import (
 from ._stream import Listener, Stream, connect, listen, wait
 from .native import (
     CID_ANY, CID_HOST, CID_HYPERVISOR, CID_LOCAL, PEER_DEAF, PEER_ENDED, PEER_GONE, PORT_ANY, SHUT_BOTH, SHUT_RECV, SHUT_SEND,
-    VERSION as __version__, VM_BROADCAST, VM_CHILDREN, VM_LOOPBACK, VM_PARENT, VM_SILOHOST, VM_WILDCARD,
+    SHUT_SEND_UNCHECKED, VERSION as __version__, VM_BROADCAST, VM_CHILDREN, VM_LOOPBACK, VM_PARENT, VM_SILOHOST, VM_WILDCARD,
 )
 
 __all__ = [
     "CID_ANY", "CID_HOST", "CID_HYPERVISOR", "CID_LOCAL", "PEER_DEAF", "PEER_ENDED", "PEER_GONE", "PORT_ANY", "SHUT_BOTH", "SHUT_RECV", "SHUT_SEND",
-    "VM_BROADCAST", "VM_CHILDREN", "VM_LOOPBACK", "VM_PARENT", "VM_SILOHOST", "VM_WILDCARD",
+    "SHUT_SEND_UNCHECKED", "VM_BROADCAST", "VM_CHILDREN", "VM_LOOPBACK", "VM_PARENT", "VM_SILOHOST", "VM_WILDCARD",
     "Address", "BrokenOffError", "DeniedError", "EndOfStreamError", "Error", "InvalidError", "Listener", "NotFoundError", "RefusedError",
     "ResetError", "Status", "Stream", "TimedOutError", "WouldBlockError", "__version__", "connect", "listen", "local_cid",
     "port_from_service", "resolve", "service_from_port", "service_register", "service_unregister", "supported", "version", "wait",

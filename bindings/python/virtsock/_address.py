@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # By number.
 _SCHEMES = ("", "vsock", "hvsock", "hyperkit", "vsock-mux", "unix", "tcp", "fd")
 _TYPES = ("", "stream", "seqpacket", "dgram")
-_HALF_CLOSES = ("", "native", "framed", "none")
+_HALF_CLOSES = ("", "native", "framed", "none", "unknown")
 
 
 class Address:
@@ -139,7 +139,7 @@ class Address:
 
     @property
     def half_close(self) -> str:
-        """`"native"` or `"framed"`."""
+        """How one direction ends: `"native"`, `"framed"`, `"none"`, or `"unknown"`, which is a multiplexer's unless the address says."""
         return _HALF_CLOSES[native.address_number(self._handle, native.PART_HALF_CLOSE) or 0]
 
     def __str__(self) -> str:

@@ -142,12 +142,15 @@ class Stream(native.StreamBase):
     def shutdown(self, how: int) -> None:
         """Ends one direction or both: `SHUT_SEND`, `SHUT_RECV`, `SHUT_BOTH`; else `ValueError`. Waits only if framed.
 
-        Status UNSUPPORTED: the address says half-close=none, and the sending direction was to end alone.
+        Status UNSUPPORTED: the sending direction was to end alone, and the address says half-close=none, or does not say that it can: a
+        multiplexer's is unknown, and may say half-close=native. `SHUT_SEND_UNCHECKED` tries it there all the same; an answer may be lost.
         """
         native.stream_shutdown(self._handle, how)
 
     def finish(self, timeout: float | None = None) -> None:
-        """Ends in order: half-closes, waits for the peer's end (what still comes is dropped), closes. Nothing in flight is lost.
+        """Ends in order: half-closes (not with half-close=none or unknown), waits for the peer's end, closes. Nothing in flight is lost.
+
+        What still comes is dropped. Where this end is not told early, and the peer waits for it, give it a time.
 
         `TimeoutError` if the peer has not ended in so many seconds; the stream is closed all the same.
         """

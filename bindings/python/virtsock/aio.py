@@ -67,10 +67,10 @@ async def open_connection(
         reader = asyncio.StreamReader(limit, loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         transport = Transport(loop, stream, protocol)
-        written: Any = _Whole(transport) if where.half_close == "none" else transport
+        written: Any = _Whole(transport) if _is_whole(where) else transport
         return reader, asyncio.StreamWriter(written, protocol, reader, loop)
     sock = _plain(stream)
-    if where.half_close == "none" and not ssl:
+    if _is_whole(where) and not ssl:
         return await _open_whole(sock, limit)
     open_ = asyncio.open_unix_connection if sock.family == socket.AF_UNIX else asyncio.open_connection
     return await open_(sock=sock, limit=limit, ssl=ssl, server_hostname=server_hostname)
@@ -102,8 +102,12 @@ async def start_server(
 # fmt: on
 
 
+def _is_whole(address: Address) -> bool:
+    return address.half_close in ("none", "unknown")
+
+
 class _Whole:
-    """A transport of asyncio's whose way has half-close=none: its end of writing would be the end of both directions."""
+    """A transport of asyncio's whose way has half-close=none, or nobody knows: its end of writing may be the end of both directions."""
 
     def __init__(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -115,7 +119,7 @@ class _Whole:
         return False
 
     def write_eof(self) -> None:
-        raise NotImplementedError("half-close=none: let the peer end first, then close")
+        raise NotImplementedError("half-close=none or unknown: let the peer end first, then close")
 
 
 async def _open_whole(sock: socket.socket, limit: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -252,7 +256,7 @@ class Server(asyncio.AbstractServer):
     def __init__(self, listener: Listener, callback: _Served, limit: int, ssl: SSLContext | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener, self._callback, self._limit, self._ssl = listener, callback, limit, ssl
-        self._whole = not ssl and listener.address.half_close == "none"
+        self._whole = not ssl and _is_whole(listener.address)
         self._clients: set[_Client] = set()
         self._serving = self._closed = False
         self._pause: asyncio.TimerHandle | None = None

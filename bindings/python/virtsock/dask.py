@@ -106,8 +106,8 @@ def address_of(scheme: str, loc: str) -> Address:
         address = Address(f"{scheme}://{loc}")
     except InvalidError as error:       # an OSError as well, which Dask would try again and again
         raise ValueError(str(error)) from None
-    if address.type != "stream" or address.half_close != "native":
-        raise ValueError(f"Dask's messages go over a stream whose ends are native: leave the options of {address} out")
+    if address.type != "stream" or address.half_close == "framed":
+        raise ValueError(f"Dask's messages go over a plain stream: leave the options of {address} out")
     return address
 
 

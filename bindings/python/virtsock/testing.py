@@ -92,11 +92,14 @@ class FakeHypervisor:
     def address(self, port: int) -> Address:
         """What programs of the host connect to, to reach the guest's port, or listen on, to be reached from the guest.
 
-        `OverflowError`: a port is 0..2**32-1. libkrun's ports lead one way each: to the guest from `serve` or `guest_address` on.
+        `OverflowError`: a port is 0..2**32-1. libkrun's ports lead one way each: to the guest from `serve` or `guest_address` on. Where the
+        dialect carries half-closes it says so (`half-close=native`); over the others one direction cannot end alone.
         """
         if self.dialect == "libkrun":
             return Address.unix(f"{self.path}_{mux.checked(port)}")
-        return Address.hyperkit(self.directory, port) if self.dialect == "hyperkit" else Address.mux(self.path, port)
+        if self.dialect == "hyperkit":
+            return Address.hyperkit(self.directory, port)
+        return Address.mux(self.path, port).replace(half_close="unknown" if self._manner.ends_both else "native")
 
     def guest_address(self, port: int) -> Address:
         """What a service of the guest listens on; in a VM it would be `vsock://:PORT`. `OverflowError` as for `address`."""
