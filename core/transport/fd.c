@@ -53,10 +53,7 @@ static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *a
 }
 
 const struct vs_transport vs_fd = {
-    .name = "fd",
-    .family = VS_FAMILY_OTHER,
-    .seqpacket = true,
+    .name = "fd", .family = VS_FAMILY_OTHER, .seqpacket = true,
     .rules = UINT32_MAX,                /* the edge asks what the socket's own family can check */
-    .connect = connect_step,
-    .listen = listen_at,
+    .connect = connect_step, .listen = listen_at,
 };

@@ -170,16 +170,10 @@ static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *a
 }
 
 const struct vs_transport vs_vm = {
-    .name = "hvsock",
-    .family = VS_FAMILY_HYPERV,
-    .connect_ms = CONNECT_MS,
-    .try_ms = TRY_MS,
-    .silence = silence,
+    .name = "hvsock", .family = VS_FAMILY_HYPERV,
+    .connect_ms = CONNECT_MS, .try_ms = TRY_MS, .silence = silence,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_HYPERV_PASSTHRU)
                | VS_OPTION_BIT(VIRTSOCK_OPTION_HYPERV_SUSPEND) | VS_OPTION_BIT(VIRTSOCK_OPTION_HYPERV_HIGH_VTL),
     .rules = VS_RULE_BIT(VS_RULE_VM) | VS_RULE_BIT(VS_RULE_PARENT) | VS_RULE_BIT(VS_RULE_LOCAL),
-    .supported = supported,
-    .connect = connect_step,
-    .listen = listen_at,
-    .address_of = address_of,
+    .supported = supported, .connect = connect_step, .listen = listen_at, .address_of = address_of,
 };

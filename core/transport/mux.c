@@ -96,12 +96,8 @@ static virtsock_status listen_at(struct vs_bound *out, const virtsock_address *a
 }
 
 const struct vs_transport vs_mux = {
-    .name = "vsock-mux",
-    .family = VS_FAMILY_UNIX,
+    .name = "vsock-mux", .family = VS_FAMILY_UNIX,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE),
     .rules = VS_RULES_OF_USERS,      /* of the hypervisor's process */
-    .supported = vs_unix_supported,
-    .connect = connect_step,
-    .listen = listen_at,
-    .unlisten = vs_unix_unlisten,
+    .supported = vs_unix_supported, .connect = connect_step, .listen = listen_at, .unlisten = vs_unix_unlisten,
 };

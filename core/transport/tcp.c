@@ -76,10 +76,7 @@ static virtsock_status address_of(virtsock_address **out, const struct vs_end *e
 }
 
 const struct vs_transport vs_tcp = {
-    .name = "tcp",
-    .family = VS_FAMILY_INET,
+    .name = "tcp", .family = VS_FAMILY_INET,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE),
-    .connect = connect_step,
-    .listen = listen_at,
-    .address_of = address_of,
+    .connect = connect_step, .listen = listen_at, .address_of = address_of,
 };

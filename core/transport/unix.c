@@ -193,14 +193,9 @@ static virtsock_status address_of(virtsock_address **out, const struct vs_end *e
 }
 
 const struct vs_transport vs_unix = {
-    .name = "unix",
-    .family = VS_FAMILY_UNIX,
-    .seqpacket = true,
+    .name = "unix", .family = VS_FAMILY_UNIX, .seqpacket = true,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE) | VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE),
     .rules = VS_RULES_OF_USERS | VS_RULE_BIT(VS_RULE_LOCAL),
-    .supported = vs_unix_supported,
-    .connect = connect_step,
-    .listen = listen_at,
-    .unlisten = vs_unix_unlisten,
+    .supported = vs_unix_supported, .connect = connect_step, .listen = listen_at, .unlisten = vs_unix_unlisten,
     .address_of = address_of,
 };

@@ -120,14 +120,9 @@ static virtsock_status address_of(virtsock_address **out, const struct vs_end *e
 }
 
 const struct vs_transport vs_vm = {
-    .name = "vsock",
-    .family = VS_FAMILY_VSOCK,
-    .seqpacket = true,
+    .name = "vsock", .family = VS_FAMILY_VSOCK, .seqpacket = true,
     .options = VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MIN) | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_SIZE)
              | VS_OPTION_BIT(VIRTSOCK_OPTION_BUFFER_MAX),
     .rules = VS_RULE_BIT(VS_RULE_CID) | VS_RULE_BIT(VS_RULE_PARENT) | VS_RULE_BIT(VS_RULE_LOCAL) | VS_RULE_PRIVILEGED,
-    .supported = supported,
-    .connect = connect_step,
-    .listen = listen_at,
-    .address_of = address_of,
+    .supported = supported, .connect = connect_step, .listen = listen_at, .address_of = address_of,
 };
