@@ -199,7 +199,7 @@ struct call {
 static void begin(struct call *call, const struct limits *limits)
 {
     call->limits = *limits;
-    call->ends_ms = limits->total_ms > 0 ? vs_now_ms() + limits->total_ms : 0;
+    call->ends_ms = limits->total_ms > 0 ? vs_now_ms() + limits->total_ms + 1 : 0;        /* never early */
     call->err.message[0] = '\0';        /* not every failure has one */
 }
 

@@ -26,6 +26,7 @@ static void expect_bytes(virtsock_stream *s, const char *want)
 
 #define NO_UNIX "stands on UNIX sockets: Wine's Winsock has none"
 NO_TEST(mux_answers, NO_UNIX)
+NO_TEST(mux_half_closes_when_told, NO_UNIX)
 NO_TEST(mux_service_is_asked_for_by_guid, NO_UNIX)
 NO_TEST(mux_silence_ends_at_the_deadline, NO_UNIX)
 NO_TEST(the_wait_ends_an_attempt_that_hangs, NO_UNIX)

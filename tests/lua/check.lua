@@ -54,10 +54,13 @@ end
 -- A connected pair over the transport under test; both with `options`.
 function check.pair(options)
   local listener = assert(virtsock.listen(check.address(), check.options { timeout = 5 }))
+  local patient = check.options(options)
   options = check.options(options)
-  local a = assert(virtsock.connect(listener:address(), options))
+  patient.timeout = math.max(patient.timeout or 0, 5)
+  local a = assert(virtsock.connect(listener:address(), patient))
   local b = assert(listener:accept())
   listener:close()
+  a:settimeout(options.timeout, "t")
   b:settimeout(options.timeout, "t")
   return a, b
 end

@@ -61,7 +61,7 @@ local function gettimeout(self)
 end
 
 local function ends_of(self)
-  return self.total_ms > 0 and now_ms() + self.total_ms or 0
+  return self.total_ms > 0 and now_ms() + self.total_ms + 1 or 0
 end
 
 local function left_ms(self, ends)
