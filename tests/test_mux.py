@@ -674,11 +674,11 @@ def test_silence_does_not_end_what_is_still_sent(vm):
 
     def count(stream):
         for _ in range(4):
-            time.sleep(0.3)
+            time.sleep(0.5)
             stream.sendall(b"x")
 
     with dialect_of(vm, FIRECRACKER) as m, program(m.guest, count):
-        assert run("cat", "--quiet", "0.6", m.host, input=b"hello").stdout == b"xxxx"
+        assert run("cat", "--quiet", "1.5", m.host, input=b"hello").stdout == b"xxxx"
     with dialect_of(vm, FIRECRACKER) as m, program(m.guest, echo), running(
         "cat", "--quiet", "0.3", m.host, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as cat:

@@ -85,9 +85,11 @@ static virtsock_status carry(struct join *join, int from)
     size_t          n;
 
     while ((status = virtsock_stream_recv(join->end[from], buf, sizeof buf, &n, -1, NULL)) == VIRTSOCK_OK) {
-        if (join->broken)
+        if (!join->broken)
+            status = peer_send(join->end[!from], buf, n, -1, &err);
+        if (join->broken)               /* before, or while this waited for room */
             continue;
-        if ((status = peer_send(join->end[!from], buf, n, -1, &err)) != VIRTSOCK_OK)
+        if (status != VIRTSOCK_OK)
             return tool_takes_no_more(&err) ? VIRTSOCK_OK : status;
         join->carried[from] += n;
         if (join->counts != NULL)
