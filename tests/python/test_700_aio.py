@@ -742,6 +742,33 @@ def test_tls(world, contexts) -> None:
     world.run(main)
 
 
+@pytest.mark.parametrize("half_close", ["native", "none", "unknown"])
+def test_tls_that_begins_later(world, contexts, half_close) -> None:
+    """Whatever the way's half-close is: uvloop knows its own transports alone."""
+    if world.kind in ("framed", "threads"):
+        pytest.skip("TLS is asyncio's, and begins on a socket")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(9))
+        await writer.drain()
+        await writer.start_tls(contexts[0])
+        writer.write((await reader.readexactly(6)).upper())
+        await writer.drain()
+        await close(writer)
+
+    async def main() -> None:
+        where = f"{world.address()}?half-close={half_close}"
+        async with await aio.start_server(answer, where) as server, open_to(server.address) as (reader, writer):
+            writer.write(b"STARTTLS\n")
+            assert await reader.readexactly(9) == b"STARTTLS\n"
+            await writer.start_tls(contexts[1], server_hostname="guest")
+            writer.write(b"secret")
+            assert await reader.readexactly(6) == b"SECRET"
+
+    world.run(main)
+
+
+
 def test_tls_that_is_none(world, contexts) -> None:
     """Who speaks no TLS is dropped, and the server goes on; who waits for TLS can be cancelled, and dropped by the server."""
 

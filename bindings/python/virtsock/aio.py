@@ -67,8 +67,8 @@ async def open_connection(
         reader = asyncio.StreamReader(limit, loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         transport = Transport(loop, stream, protocol)
-        written: Any = _Whole(transport) if _is_whole(where) else transport
-        return reader, asyncio.StreamWriter(written, protocol, reader, loop)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        return reader, _keep_open(writer) if _is_whole(where) else writer
     sock = _plain(stream)
     if _is_whole(where) and not ssl:
         return await _open_whole(sock, limit)
@@ -106,20 +106,18 @@ def _is_whole(address: Address) -> bool:
     return address.half_close in ("none", "unknown")
 
 
-class _Whole:
-    """A transport of asyncio's whose way has half-close=none, or nobody knows: its end of writing may be the end of both directions."""
+def _refuse_eof() -> None:
+    raise NotImplementedError("half-close=none or unknown: let the peer end first, then close")
 
-    def __init__(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+def _keep_open(writer: asyncio.StreamWriter) -> asyncio.StreamWriter:
+    """Where a way has half-close=none, or nobody knows: the end of writing may be the end of both directions.
 
-    def can_write_eof(self) -> bool:
-        return False
-
-    def write_eof(self) -> None:
-        raise NotImplementedError("half-close=none or unknown: let the peer end first, then close")
+    The writer's transport is the loop's own, since uvloop begins TLS on no other.
+    """
+    writer.can_write_eof = lambda: False  # type: ignore[method-assign]
+    writer.write_eof = _refuse_eof  # type: ignore[method-assign]
+    return writer
 
 
 async def _open_whole(sock: socket.socket, limit: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -128,7 +126,7 @@ async def _open_whole(sock: socket.socket, limit: int) -> tuple[asyncio.StreamRe
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport: Any
     transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock)
-    return reader, asyncio.StreamWriter(_Whole(transport), protocol, reader, loop)  # type: ignore[arg-type]
+    return reader, _keep_open(asyncio.StreamWriter(transport, protocol, reader, loop))
 
 
 def _checked(address: Address | str, ssl: object) -> Address:
@@ -213,16 +211,18 @@ class _Client(asyncio.StreamReaderProtocol):
     """A client of a server, which knows it from the accept to the end."""
 
     def __init__(self, server: Server) -> None:
-        super().__init__(asyncio.StreamReader(server._limit, server._loop), server._callback, server._loop)
+        super().__init__(asyncio.StreamReader(server._limit, server._loop), self._serve, server._loop)
         self._server = server
         self.transport: asyncio.BaseTransport | None = None
         self.task: asyncio.Task[None] | None = None
         server._clients.add(self)
 
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+        return self._server._callback(reader, _keep_open(writer) if self._server._whole else writer)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        whole: Any = _Whole(transport) if self._server._whole else transport
-        super().connection_made(whole)
+        super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
