@@ -125,11 +125,11 @@ class FakeHypervisor:
 
     def pause(self) -> None:
         """The VM stands still: the host's socket accepts, and nothing answers or moves (vhost-device-vsock hangs up), until `resume`."""
-        self._call(self._runs.clear)
+        self._do(self._runs.clear)
 
     def resume(self) -> None:
         """All goes on. Who came meanwhile arrives in the guest now, even if it has left."""
-        self._call(self._runs.set)
+        self._do(self._runs.set)
 
     def inject(self, fault: Fault | None, *, times: int | None = None, delay: float = 0.2) -> None:
         """Does a fault to the clients that come to the host's socket from now on: to the first `times` of them, None: to all.
@@ -237,6 +237,18 @@ class FakeHypervisor:
         """In the thread; nothing after the end."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _do(self, function: Callable[[], object]) -> None:
+        """In the thread, and done when this returns."""
+        done = threading.Event()
+
+        def do() -> None:
+            function()
+            done.set()
+
+        self._call(do)
+        while self._thread.is_alive() and not done.wait(0.1):
+            pass
 
     def _lead_in(self, port: int) -> None:
         """Makes libkrun's socket for a port of the guest, which accepts from then on, whoever listens."""
