@@ -12,58 +12,72 @@ static int rounds(void)
     return n ? atoi(n) : 1000;
 }
 
+/* One of a crowd that looks at no status, and so never stops. */
+struct caller {
+    virtsock_stream   *s;
+    virtsock_listener *l;               /* or none */
+    pthread_t          thread;
+    _Atomic long       inside;          /* the system's number of the thread */
+    int64_t            before_us;       /* what it had waited for a processor until the close began, */
+    int64_t            after_us;        /* and until it was out */
+};
+
 static _Atomic bool crowding;
 
 static void *call_again_and_again(void *v)
 {
-    virtsock_error e;
-    size_t         n;
-    char           b[16];
+    struct caller   *c = v;
+    virtsock_stream *accepted;
+    virtsock_status  status;
+    size_t           n;
+    char             b[16];
 
-    while (crowding && virtsock_stream_recv(v, b, sizeof b, &n, 0, &e) <= VIRTSOCK_OK)      /* whatever it says */
-        continue;
-    return NULL;
-}
-
-static void *accept_again_and_again(void *v)
-{
-    virtsock_stream *s;
-    virtsock_error   e;
-
-    while (crowding && virtsock_accept(&s, v, 0, &e) <= VIRTSOCK_OK)
-        continue;
+    c->inside = test_thread();
+    while (crowding) {
+        status = c->l != NULL ? virtsock_accept(&accepted, c->l, 0, NULL) : virtsock_stream_recv(c->s, b, sizeof b, &n, 0, NULL);
+        if (c->after_us == 0 && status == VIRTSOCK_E_CANCELLED)
+            c->after_us = test_delay_us();
+    }
     return NULL;
 }
 
 static void *close_one(void *v)
 {
-    virtsock_stream_close(v, 0, NULL);
+    struct caller *c = v;
+
+    if (c->l != NULL)
+        virtsock_listener_close(c->l, NULL);
+    else
+        virtsock_stream_close(c->s, 0, NULL);
     return NULL;
 }
 
-static void *close_listener(void *v)
+/* A closer waits for who is inside; they wait for processors, one behind the other where the system gives a socket's lock in turn. */
+static void close_in_a_crowd(struct caller whom)
 {
-    virtsock_listener_close(v, NULL);
-    return NULL;
-}
-
-/* Among threads that look at no status, and so never stop. */
-static void close_in_a_crowd(void *(*call)(void *), void *(*end)(void *), void *handle)
-{
-    const int        crowd = test_slowness() > 1 ? 4 : 32;      /* an emulated processor is kept by each for long */
+    const int        n = test_slowness() > 1 ? 4 : 32;      /* an emulated processor is kept by each for long */
     struct test_call closing;
-    pthread_t        t[32];
+    struct caller    crowd[32];
 
     crowding = true;
-    for (int i = 0; i < crowd; i++)
-        CHECK(pthread_create(&t[i], NULL, call, handle) == 0);
+    for (int i = 0; i < n; i++) {
+        crowd[i] = whom;
+        CHECK(pthread_create(&crowd[i].thread, NULL, call_again_and_again, &crowd[i]) == 0);
+    }
+    for (int i = 0; i < n; i++)
+        while (crowd[i].inside == 0)
+            test_nap_ms(1);
     test_nap_ms(20);
-    test_call_begin(&closing, end, handle);
+    for (int i = 0; i < n; i++)
+        crowd[i].before_us = test_delay_of_us(crowd[i].inside);
+    test_call_begin(&closing, close_one, &whom);
     test_call_end(&closing);
-    CHECK_WATCH(closing.watch, 0, 50 + test_late_ms());
     crowding = false;
-    for (int i = 0; i < crowd; i++)
-        CHECK(pthread_join(t[i], NULL) == 0);
+    for (int i = 0; i < n; i++) {
+        CHECK(pthread_join(crowd[i].thread, NULL) == 0);
+        closing.watch.delay_us += test_grown(crowd[i].before_us, crowd[i].after_us);
+    }
+    CHECK_WATCH(closing.watch, 0, 50 + test_late_ms());
 }
 
 TEST(a_close_returns_among_callers_that_never_stop)
@@ -75,11 +89,11 @@ TEST(a_close_returns_among_callers_that_never_stop)
 
     for (int i = 0; i < 5; i++) {
         test_pair(s, NULL);
-        close_in_a_crowd(call_again_and_again, close_one, s[0]);
+        close_in_a_crowd((struct caller){ .s = s[0] });
         virtsock_stream_free(s[0]);
         virtsock_stream_free(s[1]);
         CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
-        close_in_a_crowd(accept_again_and_again, close_listener, l);
+        close_in_a_crowd((struct caller){ .l = l });
         virtsock_listener_free(l);
     }
     virtsock_address_free(a);

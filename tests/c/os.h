@@ -48,6 +48,7 @@ static inline void test_nap_us(int64_t us)
 
 /* Nobody counts it here. */
 static inline int64_t test_delay_us(void) { return -1; }
+static inline int64_t test_delay_of_us(long thread) { (void)thread; return -1; }
 static inline int64_t test_steal_us(void) { return -1; }
 
 static inline void test_ask_system(int times)
@@ -191,14 +192,28 @@ static inline bool test_proc(const char *path, char *text, size_t cap)
     return n > 0;
 }
 
-/* How long this thread was ready to run and had no processor. -1: nobody counts it. */
-static inline int64_t test_delay_us(void)
+static inline int64_t test_delay_told_us(const char *schedstat)
 {
     char    text[100];
     int64_t ns, turns;
 
-    return test_proc("/proc/thread-self/schedstat", text, sizeof text) && sscanf(text, "%*u %" SCNd64 " %" SCNd64, &ns, &turns) == 2
+    return test_proc(schedstat, text, sizeof text) && sscanf(text, "%*u %" SCNd64 " %" SCNd64, &ns, &turns) == 2
            && turns > 0 ? ns / 1000 : -1;
+}
+
+/* How long this thread was ready to run and had no processor. -1: nobody counts it. */
+static inline int64_t test_delay_us(void)
+{
+    return test_delay_told_us("/proc/thread-self/schedstat");
+}
+
+/* And another one of this program. */
+static inline int64_t test_delay_of_us(long thread)
+{
+    char path[60];
+
+    snprintf(path, sizeof path, "/proc/self/task/%ld/schedstat", thread);
+    return test_delay_told_us(path);
 }
 
 /* How long the processors of this machine were ready to run and its host had none for them. */
