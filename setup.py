@@ -41,8 +41,8 @@ def core_sources() -> list[str]:
 
 
 def command_sources() -> list[str]:
-    strangers = ("_posix", "_epoll", "_poll") if os.name == "nt" else ("_windows", "_poll" if sys.platform == "linux" else "_epoll")
-    tools = [str(file) for file in sorted(Path("tools").rglob("*.c")) if not file.stem.endswith(strangers)]
+    strangers = {"posix", "epoll", "poll"} if os.name == "nt" else {"windows", "poll" if sys.platform == "linux" else "epoll"}
+    tools = [str(file) for file in sorted(Path("tools").rglob("*.c")) if file.stem.split("_")[-1] not in strangers]
     return ["bindings/python/command.c", *tools]
 
 
@@ -51,7 +51,7 @@ def extension(name: str, sources: list[str], depends: Iterable[Path], macros: Se
         name,
         sources=[*sources, *core_sources()],
         depends=["core/sources.txt", *map(str, [*Path("core").rglob("*.h"), *depends])],
-        include_dirs=["core/include", "core", "tools", "tools/platform"],
+        include_dirs=["core/include", "core", "tools"],
         define_macros=[("VIRTSOCK_STATIC", None), *([("Py_LIMITED_API", "0x030b0000")] if LIMITED else []), *macros],
         extra_compile_args=[] if os.name == "nt" else [*FAST, "-fno-plt", "-fvisibility=hidden"],
         libraries=["ws2_32", "advapi32"] if os.name == "nt" else ["pthread"],

@@ -29,9 +29,10 @@ class Found(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def diag(tmp_path_factory):
-    """tools/diag.c as a library."""
+    """tools/commands/list/diag.c as a library."""
     made = tmp_path_factory.mktemp("diag") / "diag.so"
-    subprocess.run(["cc", "-std=c11", "-Wall", "-Werror", "-shared", "-fPIC", "-o", made, ROOT / "tools" / "diag.c"], check=True)
+    source = ROOT / "tools" / "commands" / "list" / "diag.c"
+    subprocess.run(["cc", "-std=c11", "-Wall", "-Werror", "-shared", "-fPIC", "-o", made, source], check=True)
     library = ctypes.CDLL(str(made))
     library.diag_next.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(Found),
                                   ctypes.POINTER(ctypes.c_int)]

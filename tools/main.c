@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "args.h"
-#include "platform.h"
-#include "report.h"
+#include "common/args.h"
+#include "common/report.h"
+#include "platform/tool.h"
 
 const struct command *const args_commands[] = {
     &cat_command, &echo_command, &relay_command, &stress_command, &bench_command, &wait_command, &mux_command, &resolve_command,

@@ -35,8 +35,15 @@ PURE = ("address*.c", "error.c", "failure.c", "guid.c", "options.c", "transport/
 # The standard library without <errno.h>, which is the platform's, and without <threads.h>, since the core starts no thread.
 STANDARD = {"inttypes", "limits", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string"}
 
-# Inner headers that a tool may use, beside virtsock.h and those in tools/.
-SEAMS = {"mux_dialect.h": {"transport/handshake.h"}}
+# The command's, in the same way; a command that has a folder includes what is in there, too.
+HOUSE = [
+    ("platform/list.h", {"commands/list/diag.h"}),
+    ("platform/udp*", {"common/udp.h"}),
+    ("platform/*", {"platform/*.h"}),
+    ("common/*", {"common/*.h", "platform/*.h"}),
+    ("commands/mux/dialect.h", {"transport/handshake.h"}),      # the core's
+    ("*", {"common/*.h", "platform/*.h"}),
+]
 
 SYSTEMS = r"_WIN(32|64)|__(linux|APPLE|FreeBSD|NetBSD|OpenBSD|unix|ANDROID|CYGWIN|MINGW32|sun)(__)?\b"
 SYSTEM_WORDS = ("posix", "windows", "linux", "macos", "freebsd")
@@ -50,8 +57,8 @@ def includes(file):
     return [own for own, _ in lines if own], [system for _, system in lines if system]
 
 
-def rule(file):
-    return next(allowed for pattern, allowed in ARROWS if fnmatch(str(file), pattern))
+def rule(file, rules=ARROWS):
+    return next(allowed for pattern, allowed in rules if fnmatch(str(file), pattern))
 
 
 @pytest.mark.parametrize("file", core_files(), ids=str)
@@ -115,14 +122,21 @@ def test_a_circle_would_show():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
 
 
-@pytest.mark.parametrize("file", sorted(TOOLS.rglob("*.[ch]")), ids=lambda file: str(file.relative_to(TOOLS)))
-def test_tools_stand_on_the_public_header(file):
-    own, system = includes(file)
-    folders = {TOOLS, TOOLS / "platform", file.parent}         # a command's own folder is no other's
-    allowed = {"virtsock.h", *(header.name for folder in folders for header in folder.glob("*.h"))} | SEAMS.get(file.name, set())
-    assert set(own) <= allowed
-    if not file.name.startswith("platform_"):
+@pytest.mark.parametrize("file", sorted(file.relative_to(TOOLS) for file in TOOLS.rglob("*.[ch]")), ids=str)
+def test_arrows_of_the_command(file):
+    own, system = includes(TOOLS / file)
+    allowed = {"virtsock.h", *rule(file, HOUSE)}
+    if len(file.parts) == 3:
+        allowed |= {header.name for header in (TOOLS / file).parent.glob("*.h")}
+    for header in own:
+        assert any(fnmatch(header, one) for one in allowed), f"{file} must not include {header}"
+    if file.parts[0] != "platform":
         assert {header.removesuffix(".h") for header in system} <= STANDARD | {"errno"}
+
+
+def test_no_name_means_two_headers():
+    """The core's and the command's are looked for in both."""
+    assert not {str(file.relative_to(TOOLS)) for file in TOOLS.rglob("*.h")} & {str(file) for file in core_files("*.h")}
 
 
 def test_systems_are_named_in_the_platform_alone():

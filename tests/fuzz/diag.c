@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../tools/diag.c"
+#include "../../tools/commands/list/diag.c"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

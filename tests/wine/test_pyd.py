@@ -70,9 +70,9 @@ def native(compiled, folder):
 
 def command(compiled, folder):
     """The command, as setup.py compiles it on Windows."""
-    tools = [file for file in sorted((ROOT / "tools").rglob("*.c")) if not file.stem.endswith(("_posix", "_epoll", "_poll"))]
+    tools = [file for file in sorted((ROOT / "tools").rglob("*.c")) if file.stem.split("_")[-1] not in ("posix", "epoll", "poll")]
     return compiled(ROOT / "bindings/python/command.c", *tools,
-                    flags=["-Dmain=virtsock_main", f"-I{ROOT}/tools", f"-I{ROOT}/tools/platform"])
+                    flags=["-Dmain=virtsock_main", f"-I{ROOT}/tools"])
 
 
 MODULES = {"native": (native, 40), "_command": (command, 2)}

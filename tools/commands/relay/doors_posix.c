@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where `virtsock relay` takes clients from, in its first thread, which deals them out to the one with the fewest. A door that fails, or whose
+ * rule has all the clients that it may have, pauses; nothing that goes wrong with one client closes it.
+ */
+#include <stdlib.h>
+
+#include "common/report.h"
+#include "platform/daemon.h"
+#include "platform/tool.h"
+#include "pair.h"
+
+#define PAUSE_US 100000                 /* after an accept for which the system had nothing to give */
+#define ACCEPTS  64                     /* in a row */
+
+struct door {
+    struct loop_watch    watch;
+    struct relay_source *source;        /* NULL: it is closed */
+    int64_t              due_us;        /* to be tried again, without an event; INT64_MAX: at an event */
+    bool                 full;          /* until a client of its rule has gone */
+    bool                 told;          /* that accept fails */
+};
+
+static struct door *door_list;
+static int          door_count;
+
+/* --- Clients ----------------------------------------------------------------------------------------------------------- */
+
+static struct worker *least_loaded(void)
+{
+    struct worker *least = relay.worker[0];
+
+    for (int i = 1; i < relay.workers; i++)
+        if (relay.worker[i]->load < least->load)
+            least = relay.worker[i];
+    return least;
+}
+
+static void deal(const struct relay_source *source, virtsock_stream *client)
+{
+    static unsigned    clients;
+    struct relay_pair *pair = calloc(1, sizeof *pair);
+    virtsock_error     err;
+
+    if (pair == NULL) {
+        report_line("%s: out of memory for a client", source->rule->from.text);
+        virtsock_stream_free(client);
+        return;
+    }
+    pair->rule = source->rule;
+    pair->end[0] = client;
+    pair->shared[0] = source->shared && source->listener == NULL;
+    pair->number = ++clients;
+    pair->rule->counts.accepted++;
+    pair->rule->counts.active++;
+    relay_tell_client(pair->rule, pair->number, client);
+    pair->stepped = pair_step(pair, &err);
+    pair->worker = pair->stepped == VIRTSOCK_OK || pair->stepped == VIRTSOCK_E_AGAIN ? least_loaded() : relay.worker[0];
+    pair->worker->load++;
+    if (pair->worker == relay.worker[0])
+        pair_begin(pair, pair->stepped, &err);
+    else
+        pair_send(pair->worker, pair);
+}
+
+/* --- Doors ------------------------------------------------------------------------------------------------------------- */
+
+static void close_door(struct door *door)
+{
+    loop_forget(relay.worker[0]->loop, &door->watch);
+    virtsock_listener_free(door->source->listener);
+    door->source->listener = NULL;
+    door->source = NULL;
+    door->full = false;
+    door->due_us = INT64_MAX;
+}
+
+static bool is_full(const struct relay_rule *rule)
+{
+    return rule->limits.max != ARG_UNSET && (int64_t)rule->counts.active >= rule->limits.max;
+}
+
+/* Somebody has a client already, and no descriptor for the other end. */
+static bool is_starved(void)
+{
+    for (int i = 0; i < relay.workers; i++)
+        if (relay.worker[i]->starved > 0)
+            return true;
+    return false;
+}
+
+static void pause_door(struct door *door)
+{
+    door->due_us = tool_now_us() + PAUSE_US;
+    loop_want(relay.worker[0]->loop, &door->watch, 0);
+}
+
+/* After the last client for now. What the system lacks, it may have later; what else goes wrong with one client must not keep the next out. */
+static void rest(struct door *door, virtsock_status status, const virtsock_error *err)
+{
+    if (status == VIRTSOCK_E_AGAIN) {
+        door->told = false;
+        if (relay.draining)
+            close_door(door);
+        return;
+    }
+    if (!door->told)
+        report_error(err);
+    door->told = true;
+    pause_door(door);
+}
+
+static void open_door(struct door *door)
+{
+    const struct relay_source *source = door->source;
+    virtsock_stream           *client;
+    virtsock_error             err;
+    virtsock_status            status;
+
+    door->due_us = INT64_MAX;
+    door->full = false;
+    loop_want(relay.worker[0]->loop, &door->watch, LOOP_RECV);
+    for (int i = 0; i < ACCEPTS; i++) {
+        if (is_full(source->rule)) {
+            door->full = true;
+            loop_want(relay.worker[0]->loop, &door->watch, 0);
+            return;
+        }
+        if (is_starved()) {
+            pause_door(door);
+            return;
+        }
+        if ((status = virtsock_accept(&client, source->listener, 0, &err)) != VIRTSOCK_OK) {
+            rest(door, status, &err);
+            return;
+        }
+        deal(source, client);
+        if (relay_is_single(source->rule)) {
+            close_door(door);
+            return;
+        }
+    }
+    door->due_us = 0;
+}
+
+static void on_client(void *owner, int events)
+{
+    struct door *door = owner;
+
+    (void)events;
+    if (!door->full && door->due_us == INT64_MAX)
+        open_door(door);
+}
+
+void doors_drain(void)
+{
+    for (int i = 0; i < door_count; i++) {
+        struct door *door = &door_list[i];
+
+        if (door->source == NULL)
+            continue;
+        if (door->source->shared) {     /* it stays open for others */
+            close_door(door);
+            continue;
+        }
+        daemon_refuse_new(virtsock_listener_fd(door->source->listener));
+        open_door(door);
+    }
+}
+
+bool doors_are_closed(void)
+{
+    for (int i = 0; i < door_count; i++)
+        if (door_list[i].source != NULL)
+            return false;
+    return true;
+}
+
+void doors_keep(int64_t now_us)
+{
+    for (int i = 0; i < door_count; i++) {
+        struct door *door = &door_list[i];
+
+        if (door->source != NULL && ((door->full && !is_full(door->source->rule)) || door->due_us <= now_us))
+            open_door(door);
+    }
+}
+
+int64_t doors_due_us(void)
+{
+    int64_t due_us = INT64_MAX;
+
+    for (int i = 0; i < door_count; i++)
+        due_us = door_list[i].due_us < due_us ? door_list[i].due_us : due_us;
+    return due_us;
+}
+
+bool doors_open(struct relay_source *sources)
+{
+    int count = 0;
+
+    for (const struct relay_source *source = sources; source != NULL; source = source->next)
+        count += source->listener != NULL;
+    if ((door_list = calloc((size_t)count + 1, sizeof *door_list)) == NULL)
+        return false;
+    for (struct relay_source *source = sources; source != NULL; source = source->next) {
+        struct door *door = &door_list[door_count];
+
+        if (source->client != NULL)
+            deal(source, source->client);
+        source->client = NULL;
+        if (source->listener == NULL)
+            continue;
+        door_count++;
+        *door = (struct door){ .watch = { .ready = on_client, .owner = door }, .source = source, .due_us = INT64_MAX };
+        if (!loop_watch(relay.worker[0]->loop, &door->watch, virtsock_listener_fd(source->listener), LOOP_RECV))
+            return false;
+    }
+    return true;
+}
+
+void doors_free(void)
+{
+    free(door_list);
+}

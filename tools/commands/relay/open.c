@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the rules of `virtsock relay` take clients from, and connect them to: listeners, sockets that were passed on, standard input and
+ * output. See relay.h.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/peer.h"
+#include "common/report.h"
+#include "platform/daemon.h"
+#include "platform/tool.h"
+#include "relay.h"
+
+#define CHUNK 65536
+
+static int no_memory(void)
+{
+    report_line("out of memory");
+    return EXIT_FAILED;
+}
+
+/* --- Standard input and output ----------------------------------------------------------------------------------------- */
+
+/* Pipes, files and terminals are read and written by a thread a direction, and are one end of a pair of sockets so: cat.c says why. */
+static struct {
+    virtsock_stream   *stream;          /* its other end is the conversation's */
+    struct tool_event *written;
+    atomic_int         code;
+    atomic_bool        broke;           /* input could not be read */
+    char               in[CHUNK], out[CHUNK];
+} standard;
+
+static void read_input(void *unused)
+{
+    virtsock_status status = VIRTSOCK_OK;
+    int64_t         n = 0;
+
+    (void)unused;
+    while (status == VIRTSOCK_OK && (n = tool_input(standard.in, sizeof standard.in)) > 0)
+        status = peer_send(standard.stream, standard.in, (size_t)n, -1, NULL);
+    if (n < 0) {
+        standard.code = report_system("standard input", (int)-n);
+        standard.broke = true;
+    }
+    virtsock_stream_shutdown(standard.stream, VIRTSOCK_SHUT_SEND, NULL);
+}
+
+static void write_output(void *unused)
+{
+    size_t n;
+    int    code = 0;
+
+    (void)unused;
+    while (code == 0 && virtsock_stream_recv(standard.stream, standard.out, sizeof standard.out, &n, -1, NULL) == VIRTSOCK_OK)
+        code = tool_output(standard.out, n);
+    if (code != 0) {
+        standard.code = report_system("standard output", code);
+        virtsock_stream_shutdown(standard.stream, VIRTSOCK_SHUT_RECV, NULL);
+    } else {
+        daemon_end_output();
+    }
+    tool_event_set(standard.written);
+}
+
+static int refuse_standard(void)
+{
+    report_line("standard input and output are nothing that this system can relay: use virtsock cat");
+    return EXIT_FAILED;
+}
+
+static int open_standard(virtsock_stream **out)
+{
+    virtsock_fd inetd = daemon_inetd(), pair[2];
+
+    if (inetd != -1) {
+        virtsock_error err;
+
+        return virtsock_stream_from_fd(out, inetd, NULL, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
+    }
+    if (!daemon_pair(pair))
+        return refuse_standard();
+    standard.written = tool_event_new();
+    if (standard.written == NULL || virtsock_stream_from_fd(out, pair[0], NULL, NULL) != VIRTSOCK_OK
+        || virtsock_stream_from_fd(&standard.stream, pair[1], NULL, NULL) != VIRTSOCK_OK
+        || !tool_thread(write_output, NULL) || !tool_thread(read_input, NULL))
+        return no_memory();
+    return EXIT_DONE;
+}
+
+bool relay_input_broke(const struct relay_rule *rule, int end)
+{
+    return standard.broke && (end == 0 ? rule->from.kind : rule->to.kind) == RELAY_STANDARD;
+}
+
+int relay_finish_standard(void)
+{
+    if (standard.stream == NULL)
+        return EXIT_DONE;
+    tool_event_wait(standard.written, -1);
+    return standard.code;
+}
+
+/* --- Sources ----------------------------------------------------------------------------------------------------------- */
+
+struct sources {
+    struct relay_source **end;
+    struct relay_rule    *rule;
+};
+
+static struct relay_source *add(struct sources *s)
+{
+    struct relay_source *source = calloc(1, sizeof *source);
+
+    if (source == NULL)
+        return NULL;
+    source->rule = s->rule;
+    *s->end = source;
+    s->end = &source->next;
+    return source;
+}
+
+static void tell_where(const struct relay_source *source)
+{
+    virtsock_address *address;
+    uint32_t          port = 0;
+    char             *text;
+
+    if (source->rule->from.address != NULL)
+        virtsock_address_number(source->rule->from.address, VIRTSOCK_PART_PORT, &port);
+    if (!relay_settings.verbose && port != VIRTSOCK_PORT_ANY)
+        return;
+    if (virtsock_listener_address(source->listener, &address, NULL) != VIRTSOCK_OK)
+        return;
+    if ((text = peer_text(address)) != NULL)
+        report_line("listening on %s for %s", text, source->rule->to.text);
+    free(text);
+    virtsock_address_free(address);
+}
+
+/* A socket that somebody has passed on: one that listens, or a client. */
+static int adopt(struct sources *s, virtsock_fd fd)
+{
+    struct relay_source *source = add(s);
+    virtsock_error       err;
+
+    if (source == NULL)
+        return no_memory();
+    source->shared = true;
+    if (virtsock_listener_from_fd(&source->listener, fd, s->rule->listening, &err) == VIRTSOCK_OK) {
+        tell_where(source);
+        return EXIT_DONE;
+    }
+    return virtsock_stream_from_fd(&source->client, fd, s->rule->connecting, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
+}
+
+static int adopt_activated(struct sources *s)
+{
+    const char *wanted = s->rule->from.name;
+    char        name[DAEMON_NAME];
+    virtsock_fd fd;
+    int         found = 0, code = EXIT_DONE;
+
+    for (int i = 0; code == EXIT_DONE && (fd = daemon_passed(i, name)) != -1; i++)
+        if (*wanted == '\0' || strcmp(wanted, name) == 0) {
+            code = adopt(s, fd);
+            found++;
+        }
+    if (found > 0)
+        return code;
+    report_line("%s: no such socket was passed on: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES say which are", s->rule->from.text);
+    return EXIT_FAILED;
+}
+
+/* Whether the socket listens is seen when it is tried. */
+static int open_address(struct sources *s)
+{
+    struct relay_source *source = add(s);
+    bool                 fd = virtsock_address_scheme(s->rule->from.address) == VIRTSOCK_SCHEME_FD;
+    virtsock_error       err;
+
+    if (source == NULL)
+        return no_memory();
+    source->shared = fd;
+    if (virtsock_listen(&source->listener, s->rule->from.address, s->rule->listening, &err) == VIRTSOCK_OK) {
+        tell_where(source);
+        return EXIT_DONE;
+    }
+    if (fd && err.status == VIRTSOCK_E_INVALID)
+        return virtsock_connect(&source->client, s->rule->from.address, NULL, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
+    return report_error(&err);
+}
+
+/* inetd may pass a listening socket as well. */
+static int open_input(struct sources *s)
+{
+    struct relay_source *source;
+    virtsock_fd          inetd = daemon_inetd();
+
+    if (inetd != -1)
+        return adopt(s, inetd);
+    if ((source = add(s)) == NULL)
+        return no_memory();
+    return open_standard(&source->client);
+}
+
+int relay_open(struct relay_source **out, struct relay_rule *rules)
+{
+    struct sources s = { .end = out };
+    int            code = EXIT_DONE;
+
+    *out = NULL;
+    for (; rules != NULL && code == EXIT_DONE; rules = rules->next) {
+        if (rules->to.kind == RELAY_STANDARD && !daemon_has_pairs)
+            return refuse_standard();
+        s.rule = rules;
+        switch (rules->from.kind) {
+        case RELAY_ADDRESS:
+            code = open_address(&s);
+            break;
+        case RELAY_STANDARD:
+            code = open_input(&s);
+            break;
+        case RELAY_ACTIVATED:
+            code = adopt_activated(&s);
+            break;
+        case RELAY_SYSLOG:
+            code = relay_syslog_start(rules);
+            break;
+        }
+    }
+    return code;
+}
+
+void relay_close(struct relay_source *sources)
+{
+    while (sources != NULL) {
+        struct relay_source *next = sources->next;
+
+        virtsock_listener_free(sources->listener);
+        virtsock_stream_free(sources->client);
+        free(sources);
+        sources = next;
+    }
+}
+
+/* --- TO ---------------------------------------------------------------------------------------------------------------- */
+
+virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err)
+{
+    *out = NULL;
+    if (rule->to.kind != RELAY_STANDARD)
+        return virtsock_connect(out, rule->to.address, rule->connecting, err);
+    *err = (virtsock_error){ .status = VIRTSOCK_E_SYSTEM, .op = "connect", .message = "standard output: it cannot be had" };
+    return open_standard(out) == EXIT_DONE ? VIRTSOCK_OK : err->status;
+}

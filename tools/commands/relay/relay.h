@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parts of `virtsock relay`: rules (rules.c), what they open (open.c), what becomes of clients (loop_posix.c with
+ * pair_posix.c, serve_windows.c), and what is told of it (report.c).
+ */
+#ifndef TOOL_RELAY_H
+#define TOOL_RELAY_H
+
+#include <stdatomic.h>
+
+#include "common/args.h"
+#include "common/join.h"
+#include "common/way.h"
+#include "virtsock.h"
+
+/* --- Rules ------------------------------------------------------------------------------------------------------------- */
+
+enum relay_kind {
+    RELAY_ADDRESS,
+    RELAY_STANDARD,                     /* `-`: standard input and output */
+    RELAY_ACTIVATED,                    /* FROM: sockets that a service manager has passed on */
+    RELAY_SYSLOG                        /* FROM: datagrams at a path, each a frame of a stream */
+};
+
+struct relay_end {
+    enum relay_kind   kind;
+    char             *text;             /* as it was written */
+    const char       *name;             /* of ACTIVATED: "" any; of SYSLOG: the path */
+    virtsock_address *address;
+};
+
+/* What a rule may say for itself, or the command line for all. ARG_UNSET: nothing; -1: for ever. */
+struct relay_limits {
+    int64_t         timeout_ms, wait_ms, stays_ms, idle_ms, mode, max;
+    struct arg_list allow;
+};
+
+struct relay_counts {
+    atomic_uint_least64_t accepted, active, unreached, broken, idle;   /* unreached: TO could not be connected; the last two: how some ended */
+    atomic_uint_least64_t bytes[2];     /* that came from FROM, and from TO */
+};
+
+struct relay_rule {
+    struct relay_end    from, to;
+    struct relay_limits limits;
+    virtsock_options   *listening, *connecting;
+    struct relay_counts counts;
+    struct relay_rule  *next;
+};
+
+struct relay_settings {
+    struct arg_list     rules, inport, syslog;
+    struct relay_limits limits;         /* max: of each rule */
+    int64_t             drain_ms, threads;
+    const char         *pidfile;
+    bool                detach, stats, json, pass_fd;
+    struct way_told     way;            /* to TO */
+    int                 verbose;
+};
+extern struct relay_settings relay_settings;
+
+/* The command line's rules, in its order, and those of files. EXIT_DONE, or it was said which is wrong. */
+int relay_read_rules(struct relay_rule **out, char **operand, int count);
+
+/* A single client, and then no more: TO can be had once. */
+bool relay_is_single(const struct relay_rule *rule);
+
+/* --- Sources ----------------------------------------------------------------------------------------------------------- */
+
+/* Where clients come from: a listener, or one that is there already. */
+struct relay_source {
+    struct relay_rule   *rule;
+    virtsock_listener   *listener;
+    virtsock_stream     *client;
+    bool                 shared;        /* others have the socket: it is left as it is */
+    struct relay_source *next;
+};
+
+/* Opens what all rules take clients from. EXIT_DONE, or it was said why not. */
+int relay_open(struct relay_source **out, struct relay_rule *rules);
+void relay_close(struct relay_source *sources);
+/* Connects to TO, for a client. Blocks. */
+virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err);
+/* Whether that end of a rule is standard input, and could not be read: its end is none. */
+bool relay_input_broke(const struct relay_rule *rule, int end);
+/* After all conversations: until standard output has what it is to have. EXIT_DONE, or it was said why not. */
+int relay_finish_standard(void);
+
+/* --- Conversations ----------------------------------------------------------------------------------------------------- */
+
+#define RELAY_KEPT_MS 5000              /* of silence, after which an end that was kept back is tried, where nobody knows what becomes of it */
+
+enum relay_ending { RELAY_ENDED, RELAY_BROKEN, RELAY_IDLE, RELAY_CUT, RELAY_UNREACHED, RELAY_LEFT };
+
+/* One that has two threads. */
+struct relay_talk {
+    struct join              join;
+    const struct relay_rule *rule;
+    unsigned                 number;
+    struct way               way;       /* to TO */
+    enum relay_ending        ending;
+};
+
+struct relay_talk relay_talk_of(virtsock_stream *client, virtsock_stream *to, struct relay_rule *rule, unsigned number);
+/* Has it, and leaves both streams open. */
+void relay_talk(struct relay_talk *talk);
+
+/* --- Serving ----------------------------------------------------------------------------------------------------------- */
+
+/* Until no more clients can come and the last conversation has ended. The exit code. */
+int relay_serve(struct relay_source *sources, const struct relay_rule *rules);
+/* From any thread: no client is taken any more; what has not ended in drain_ms is cut. */
+void relay_stop(void *unused);
+
+/* Forwards datagrams until it is stopped. EXIT_DONE, or it was said why it could not begin. */
+int relay_syslog_start(struct relay_rule *rule);
+void relay_syslog_stop(void);
+
+/* --- Telling ----------------------------------------------------------------------------------------------------------- */
+
+void relay_tell_client(const struct relay_rule *rule, unsigned number, const virtsock_stream *client);
+/* Its end of sending is kept from TO, since the way there would take it for the end of both. */
+void relay_tell_kept(const struct relay_rule *rule, unsigned number, const struct way *way);
+/* Counts it, too. err: why TO could not be reached. */
+void relay_tell_end(struct relay_rule *rule, unsigned number, enum relay_ending ending, const uint64_t bytes[2], const virtsock_error *err);
+/* The counters, if they are wanted. */
+void relay_tell_stats(struct relay_rule *rules);
+/* READY=1 or STOPPING=1, to the service manager if there is one that wants to know. */
+void relay_notify(const char *state);
+
+#endif

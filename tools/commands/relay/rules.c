@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rules of `virtsock relay`: FROM and TO of the command line, lines of files, and what linuxkit's vsudd was told. See relay.h.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/report.h"
+#include "relay.h"
+
+#define LINE_SIZE 16384
+#define BLANKS    " \t\r\n"
+
+/* A file's line, for messages; NULL: the command line. */
+struct place {
+    const char *file;
+    int         line;
+};
+
+static int wrong(const struct place *place, const char *text, const char *why)
+{
+    if (place->file != NULL)
+        return report_usage("%s:%d: %s: %s", place->file, place->line, text, why);
+    return report_usage("%s: %s", text, why);
+}
+
+static int no_memory(void)
+{
+    report_line("out of memory");
+    return EXIT_FAILED;
+}
+
+/* --- Ends -------------------------------------------------------------------------------------------------------------- */
+
+static bool begins(const char *text, const char *with, const char **rest)
+{
+    size_t n = strlen(with);
+
+    *rest = text + n;
+    return strncmp(text, with, n) == 0;
+}
+
+static int read_end(struct relay_end *end, const char *text, bool from, const struct place *place)
+{
+    virtsock_error err;
+
+    if ((end->text = malloc(strlen(text) + 1)) == NULL)
+        return no_memory();
+    text = strcpy(end->text, text);
+    if (strcmp(text, "-") == 0) {
+        end->kind = RELAY_STANDARD;
+    } else if (from && strcmp(text, "activated") == 0) {
+        end->kind = RELAY_ACTIVATED;
+        end->name = "";
+    } else if (from && begins(text, "activated:", &end->name)) {
+        end->kind = RELAY_ACTIVATED;
+        return *end->name != '\0' ? EXIT_DONE : wrong(place, text, "a name is missing, as in activated:NAME");
+    } else if (from && begins(text, "syslog:", &end->name)) {
+        end->kind = RELAY_SYSLOG;
+        return *end->name != '\0' ? EXIT_DONE : wrong(place, text, "a path is missing, as in syslog:/dev/log");
+    } else if (virtsock_address_parse(&end->address, text, &err) != VIRTSOCK_OK) {
+        return place->file != NULL ? wrong(place, text, err.message) : report_argument(&err);
+    }
+    return EXIT_DONE;
+}
+
+static uint32_t part(const struct relay_end *end, virtsock_part which)
+{
+    uint32_t value = 0;
+
+    if (end->address != NULL)
+        virtsock_address_number(end->address, which, &value);
+    return value;
+}
+
+static bool is_fd(const struct relay_end *end)
+{
+    return end->address != NULL && virtsock_address_scheme(end->address) == VIRTSOCK_SCHEME_FD;
+}
+
+static bool has_messages(const struct relay_end *end)
+{
+    return part(end, VIRTSOCK_PART_TYPE) == VIRTSOCK_TYPE_SEQPACKET;
+}
+
+bool relay_is_single(const struct relay_rule *rule)
+{
+    return rule->to.kind == RELAY_STANDARD || is_fd(&rule->to);
+}
+
+static const char *misfit(const struct relay_rule *rule)
+{
+    const struct relay_end *from = &rule->from, *to = &rule->to;
+
+    if (from->kind == RELAY_STANDARD && to->kind == RELAY_STANDARD)
+        return "standard input and output are one end";
+    if (part(to, VIRTSOCK_PART_PORT) == VIRTSOCK_PORT_ANY)
+        return "TO needs a port: the system chooses one for listening only";
+    if (from->address != NULL && to->address != NULL && !is_fd(from) && !is_fd(to) && has_messages(from) != has_messages(to))
+        return "type=seqpacket on one end alone: messages would lose their ends";
+    if (from->kind == RELAY_SYSLOG && to->kind == RELAY_STANDARD)
+        return "datagrams go to an address";
+    return NULL;
+}
+
+/* --- Options ----------------------------------------------------------------------------------------------------------- */
+
+static virtsock_status set(virtsock_options *options, virtsock_option option, int64_t value, virtsock_error *err)
+{
+    return value == ARG_UNSET ? VIRTSOCK_OK : virtsock_options_set(options, option, value, err);
+}
+
+static int make_options(struct relay_rule *rule, const struct place *place)
+{
+    const struct relay_limits *limits = &rule->limits;
+    virtsock_status            status = VIRTSOCK_OK;
+    virtsock_error             err;
+
+    rule->listening = virtsock_options_new();
+    rule->connecting = virtsock_options_new();
+    if (rule->listening == NULL || rule->connecting == NULL)
+        return no_memory();
+    for (int i = 0; i < limits->allow.count && status == VIRTSOCK_OK; i++)
+        status = virtsock_options_allow(rule->listening, limits->allow.item[i], &err);
+    if (status == VIRTSOCK_OK)
+        status = set(rule->listening, VIRTSOCK_OPTION_SOCKET_MODE, limits->mode, &err);
+    if (status == VIRTSOCK_OK)
+        status = set(rule->connecting, VIRTSOCK_OPTION_CONNECT_TIMEOUT, limits->timeout_ms, &err);
+    if (status == VIRTSOCK_OK)
+        status = set(rule->connecting, VIRTSOCK_OPTION_WAIT, limits->wait_ms, &err);
+    if (status == VIRTSOCK_OK)
+        status = set(rule->connecting, VIRTSOCK_OPTION_STAYS, limits->stays_ms, &err);
+    if (status == VIRTSOCK_OK)
+        return EXIT_DONE;
+    return place->file != NULL ? wrong(place, rule->from.text, err.message) : report_argument(&err);
+}
+
+static char *copy(const char *text)
+{
+    char *own = malloc(strlen(text) + 1);
+
+    return own != NULL ? strcpy(own, text) : NULL;
+}
+
+/* "key=value" of a file's line, as the option of that name. */
+static int read_limit(struct relay_limits *limits, const char *word, const struct place *place)
+{
+    const struct arg keys[] = {
+        { 0, "allow", NULL, ARG_LIST, &limits->allow, NULL },
+        { 0, "idle", NULL, ARG_SECONDS, &limits->idle_ms, NULL },
+        { 0, "max", NULL, ARG_NUMBER, &limits->max, NULL },
+        { 0, "mode", NULL, ARG_OCTAL, &limits->mode, NULL },
+        { 0, "timeout", NULL, ARG_SECONDS, &limits->timeout_ms, NULL },
+        { 0, "wait", NULL, ARG_SECONDS, &limits->wait_ms, NULL },
+        { 0, "stays", NULL, ARG_SECONDS, &limits->stays_ms, NULL }
+    };
+    size_t n = strcspn(word, "=");
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *want, *value = word + n + 1;
+
+        if (word[n] != '=' || strlen(keys[i].name) != n || memcmp(keys[i].name, word, n) != 0)
+            continue;
+        if (keys[i].kind == ARG_LIST && (value = copy(value)) == NULL)          /* it is kept */
+            return no_memory();
+        want = args_store(&keys[i], value);
+        return want == NULL ? EXIT_DONE : wrong(place, word, want);
+    }
+    return wrong(place, word, "after FROM and TO there may be allow=, idle=, max=, mode=, stays=, timeout= and wait=");
+}
+
+/* --- Rules ------------------------------------------------------------------------------------------------------------- */
+
+struct reader {
+    struct relay_rule **end;
+    bool                standard;       /* is taken */
+};
+
+/* Its limits are the command line's, unless more were read into them already. */
+static int finish_rule(struct reader *r, struct relay_rule *rule, const struct place *place)
+{
+    const char *why = misfit(rule);
+    bool        standard = rule->from.kind == RELAY_STANDARD || rule->to.kind == RELAY_STANDARD;
+
+    if (why != NULL)
+        return wrong(place, rule->to.text, why);
+    if (standard && r->standard)
+        return wrong(place, "-", "standard input and output are taken by another rule");
+    r->standard |= standard;
+    return make_options(rule, place);
+}
+
+/* Linked at once: nothing is freed before the program ends. */
+static struct relay_rule *new_rule(struct reader *r)
+{
+    struct relay_rule *rule = calloc(1, sizeof *rule);
+
+    if (rule == NULL)
+        return NULL;
+    rule->limits = relay_settings.limits;
+    *r->end = rule;
+    r->end = &rule->next;
+    return rule;
+}
+
+static int add_rule(struct reader *r, const char *from, const char *to, const struct place *place)
+{
+    struct relay_rule *rule = new_rule(r);
+    int                code;
+
+    if (rule == NULL)
+        return no_memory();
+    if ((code = read_end(&rule->from, from, true, place)) == EXIT_DONE)
+        code = read_end(&rule->to, to, false, place);
+    return code == EXIT_DONE ? finish_rule(r, rule, place) : code;
+}
+
+/* FROM TO [KEY=VALUE]... [# COMMENT], or nothing. allow= takes the command line's place, as every other key does. */
+static int read_line(struct reader *r, char *line, const struct place *place)
+{
+    struct relay_rule *rule = NULL;
+    int                code = EXIT_DONE, count = 0;
+
+    for (char *word = line + strspn(line, BLANKS); code == EXIT_DONE && *word != '\0' && *word != '#'; count++) {
+        char *end = word + strcspn(word, BLANKS), *next = end + strspn(end, BLANKS);
+
+        *end = '\0';
+        if (count == 0 && (rule = new_rule(r)) == NULL)
+            return no_memory();
+        if (count > 1 && strncmp(word, "allow=", 6) == 0 && rule->limits.allow.item[0] == relay_settings.limits.allow.item[0])
+            rule->limits.allow = (struct arg_list){ .count = 0 };
+        if (count < 2)
+            code = read_end(count == 0 ? &rule->from : &rule->to, word, count == 0, place);
+        else
+            code = read_limit(&rule->limits, word, place);
+        word = next;
+    }
+    if (code != EXIT_DONE || count == 0)
+        return code;
+    return count == 1 ? wrong(place, rule->from.text, "a rule is FROM TO [KEY=VALUE]...") : finish_rule(r, rule, place);
+}
+
+static int read_file(struct reader *r, const char *path)
+{
+    struct place place = { path, 0 };
+    char         line[LINE_SIZE];
+    FILE        *file = fopen(path, "r");
+    int          code = EXIT_DONE;
+
+    if (file == NULL) {
+        report_line("--rules %s: cannot be read: see whether it is there, and readable", path);
+        return EXIT_FAILED;
+    }
+    while (code == EXIT_DONE && fgets(line, sizeof line, file) != NULL) {
+        place.line++;
+        code = strlen(line) == sizeof line - 1 ? wrong(&place, "the line", "is too long") : read_line(r, line, &place);
+    }
+    fclose(file);
+    return code;
+}
+
+/* A decimal port or a service's GUID before the first colon of vsudd's, as an address of this library. */
+static bool vsudd_address(char *out, size_t cap, const char *text, const char *listen_or_host)
+{
+    size_t   n = strcspn(text, ":");
+    bool     guid = memchr(text, '-', n) != NULL, listens = *listen_or_host == '\0';
+    char     service[64];
+    uint32_t port;
+
+    if (text[n] != ':' || n == 0 || n >= sizeof service || (!guid && strspn(text, "0123456789") != n))
+        return false;
+    memcpy(service, text, n);
+    service[n] = '\0';
+    if (guid && virtsock_port_from_service(service, &port) == VIRTSOCK_OK)
+        snprintf(out, cap, "vsock://%s:%" PRIu32, listen_or_host, port);
+    else if (guid)
+        snprintf(out, cap, "hvsock://%s/%s", listens ? "" : "parent", service);
+    else
+        snprintf(out, cap, "vsock://%s:%s", listen_or_host, service);
+    return true;
+}
+
+/* -inport PORT|GUID:unix:PATH, -syslog PORT|GUID:PATH */
+static int read_vsudd(struct reader *r, const char *option, const char *text, bool syslog)
+{
+    const struct place place = { NULL, 0 };
+    const char        *path = strchr(text, ':');
+    char               address[128], other[4096];
+
+    if (!vsudd_address(address, sizeof address, text, syslog ? "host" : "") || strlen(path) > 4000
+        || (!syslog && !begins(path, ":unix:", &path)) || (syslog && !begins(path, ":", &path)) || *path == '\0')
+        return report_usage("-%s \"%s\": wanted is %s", option, text, syslog ? "PORT:PATH or GUID:PATH" : "PORT:unix:PATH or GUID:unix:PATH");
+    if (syslog) {
+        snprintf(other, sizeof other, "syslog:%s", path);
+        return add_rule(r, other, address, &place);
+    }
+    {
+        virtsock_address *to;
+        virtsock_error    err;
+
+        if (virtsock_address_path(&to, VIRTSOCK_SCHEME_UNIX, path, 0, &err) != VIRTSOCK_OK)
+            return report_argument(&err);
+        virtsock_address_format(to, other, sizeof other);
+        virtsock_address_free(to);
+        return add_rule(r, address, other, &place);
+    }
+}
+
+int relay_read_rules(struct relay_rule **out, char **operand, int count)
+{
+    const struct place place = { NULL, 0 };
+    struct reader      r = { .end = out };
+    int                code = EXIT_DONE;
+
+    *out = NULL;
+    if (count == 1)
+        return report_usage("virtsock relay needs FROM and TO: see virtsock relay --help");
+    if (count == 2)
+        code = add_rule(&r, operand[0], operand[1], &place);
+    for (int i = 0; i < relay_settings.inport.count && code == EXIT_DONE; i++)
+        code = read_vsudd(&r, "inport", relay_settings.inport.item[i], false);
+    for (int i = 0; i < relay_settings.syslog.count && code == EXIT_DONE; i++)
+        code = read_vsudd(&r, "syslog", relay_settings.syslog.item[i], true);
+    for (int i = 0; i < relay_settings.rules.count && code == EXIT_DONE; i++)
+        code = read_file(&r, relay_settings.rules.item[i]);
+    if (code == EXIT_DONE && *out == NULL)
+        return report_usage("virtsock relay needs a rule: FROM and TO, or --rules FILE");
+    return code;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The server of virtsock stress: sends back what comes until a client's end, then closes, as sock_stress's and hvstress's do. A thread a
+ * client, or one for all (-1). No client can end it.
+ */
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "common/json.h"
+#include "common/peer.h"
+#include "common/report.h"
+#include "platform/tool.h"
+#include "content.h"
+#include "stress.h"
+
+#define PAUSE_MS 20
+
+static struct {
+    atomic_int_least64_t  clients, busy, failed;
+    atomic_uint_least64_t bytes;
+    atomic_bool           over;
+} served;
+
+struct client {
+    virtsock_stream   *stream;
+    int64_t            number;
+    uint64_t           echoed;
+    bool               messages;
+    struct content_sum sum;
+};
+
+/* --- A client ---------------------------------------------------------------------------------------------------------- */
+
+/* OK, or TIMEOUT for a stall. */
+static virtsock_status look(int64_t moved_us)
+{
+    return stress.stall_ms >= 0 && tool_now_us() - moved_us >= stress.stall_ms * 1000 ? VIRTSOCK_E_TIMEOUT : VIRTSOCK_OK;
+}
+
+/* A message that is half sent cannot be told, so its time is not cut into pieces. */
+static virtsock_status send_back(struct client *c, const unsigned char *data, size_t size, virtsock_error *err)
+{
+    int64_t         moved_us = tool_now_us();
+    virtsock_status status = VIRTSOCK_OK;
+
+    while (size > 0 && status == VIRTSOCK_OK && !served.over) {
+        size_t done = 0;
+
+        status = virtsock_stream_send(c->stream, data, size, &done, c->messages ? (int)stress.stall_ms : STRESS_LOOK_MS, err);
+        if (status == VIRTSOCK_E_TIMEOUT)
+            status = look(moved_us);
+        if (done > 0)
+            moved_us = tool_now_us();
+        data += done;
+        size -= done;
+        c->echoed += done;
+        served.bytes += done;
+    }
+    return status;
+}
+
+/* Until its end. */
+static virtsock_status echo(struct client *c, virtsock_error *err)
+{
+    unsigned char   buf[STRESS_PIECE];
+    int64_t         moved_us = tool_now_us();
+    virtsock_status status = VIRTSOCK_OK;
+
+    for (uint64_t turn = 0; status == VIRTSOCK_OK && !served.over;) {
+        size_t n, cap = stress.alternates && !c->messages ? stress_chunk(0, turn++) : sizeof buf;
+
+        status = virtsock_stream_recv(c->stream, buf, cap, &n, STRESS_LOOK_MS, err);
+        if (status == VIRTSOCK_E_TIMEOUT)
+            status = look(moved_us);
+        if (n == 0)
+            continue;
+        if (peer_settings.verbose)
+            content_add(&c->sum, buf, n);
+        status = send_back(c, buf, n, err);
+        moved_us = tool_now_us();
+    }
+    return status;
+}
+
+static void tell(const struct client *c, virtsock_status status, const virtsock_error *err, int64_t us)
+{
+    if (status == VIRTSOCK_E_TIMEOUT)
+        report_line("client %" PRId64 ": stalled after %" PRIu64 " bytes: nothing moved for %.1f s", c->number, c->echoed,
+                    (double)stress.stall_ms / 1000);
+    else if (status != VIRTSOCK_OK)
+        report_line("client %" PRId64 ": %" PRIu64 " bytes echoed, then %s", c->number, c->echoed, err->message);
+    else if (peer_settings.verbose)
+        report_line("client %" PRId64 ": %" PRIu64 " bytes echoed in %.1f ms; checksum %016" PRIx64, c->number, c->echoed, (double)us / 1000,
+                    content_total(&c->sum));
+}
+
+static void attend(void *stream)
+{
+    struct client   c = { .stream = stream, .number = ++served.clients, .sum = CONTENT_SUM };
+    int64_t         begun_us = tool_now_us(), type = VIRTSOCK_TYPE_STREAM;
+    virtsock_error  err = { 0 };
+    virtsock_status status;
+
+    virtsock_stream_get(stream, VIRTSOCK_ITEM_TYPE, &type, NULL);
+    c.messages = type != VIRTSOCK_TYPE_STREAM;
+    if (peer_settings.verbose > 1)
+        report_line("client %" PRId64 ": connected", c.number);
+    if ((status = echo(&c, &err)) == VIRTSOCK_E_EOF) {
+        virtsock_stream_close(stream, -1, NULL);
+        status = VIRTSOCK_OK;
+    }
+    if (!served.over) {
+        tell(&c, status, &err, tool_now_us() - begun_us);
+        served.failed += status != VIRTSOCK_OK;
+    }
+    virtsock_stream_free(stream);
+    served.busy--;
+}
+
+/* --- All of them ------------------------------------------------------------------------------------------------------- */
+
+static void stop(void *listener)
+{
+    served.over = true;
+    virtsock_listener_close(listener, NULL);
+}
+
+/* Until there is a thread for it, or all is over. */
+static void begin(virtsock_stream *stream)
+{
+    bool told = false;
+
+    served.busy++;
+    if (stress.single) {
+        attend(stream);
+        return;
+    }
+    while (!tool_thread(attend, stream)) {
+        if (!told)
+            report_line("no thread for the next client: it waits until one has left, or for a higher ulimit -u");
+        told = true;
+        if (served.over) {
+            virtsock_stream_free(stream);
+            served.busy--;
+            return;
+        }
+        tool_nap_ms(PAUSE_MS);
+    }
+}
+
+/* Fewer than that are left, or all is over. */
+static void wait_for_room(int64_t at_once)
+{
+    for (bool told = false; served.busy >= at_once && !served.over; tool_nap_ms(PAUSE_MS)) {
+        if (!told && at_once > 1)
+            report_line("%" PRId64 " clients at once: the next waits (-p says how many)", at_once);
+        told = true;
+    }
+}
+
+static void accept_all(virtsock_listener *listener)
+{
+    virtsock_status status = VIRTSOCK_OK, before;
+    virtsock_stream *stream;
+    virtsock_error   err;
+
+    for (int64_t accepted = 0; accepted < stress.connections && status != VIRTSOCK_E_CANCELLED;) {
+        wait_for_room(stress.parallel);
+        before = status;
+        status = virtsock_accept(&stream, listener, -1, &err);
+        if (status == VIRTSOCK_OK) {
+            accepted++;
+            begin(stream);
+        } else if (status != VIRTSOCK_E_CANCELLED) {
+            if (status != before)       /* once, however long it lasts */
+                report_error(&err);
+            tool_nap_ms(PAUSE_MS);
+        }
+    }
+    wait_for_room(1);
+}
+
+int stress_print_served(int64_t clients, int64_t failed, uint64_t bytes)
+{
+    bool        endless = stress.connections == INT64_MAX, ok = failed == 0 && (endless || clients == stress.connections);
+    struct json j = { stdout, false };
+
+    if (!stress.json) {
+        printf("%s: %" PRId64 " clients, %" PRIu64 " bytes echoed, %" PRId64 " failed\n", stress.where, clients, bytes, failed);
+    } else {
+        json_open(&j, NULL, '{');
+        json_text(&j, "address", stress.where);
+        json_bool(&j, "ok", ok);
+        json_number(&j, "clients", clients);
+        json_number(&j, "failed", failed);
+        json_number(&j, "bytes_echoed", (int64_t)bytes);
+        json_close(&j, '}');
+        putchar('\n');
+    }
+    return ok || endless ? EXIT_DONE : EXIT_FAILED;
+}
+
+int stress_server(void)
+{
+    virtsock_listener *listener;
+    virtsock_error     err;
+    int                code;
+
+    if (stress.address == NULL)
+        return stress_datagram_server();
+    if (peer_listen(&listener, stress.address, &err) != VIRTSOCK_OK)
+        return EXIT_FAILED;
+    tool_on_stop(stop, listener);
+    accept_all(listener);
+    tool_on_stop(NULL, NULL);
+    code = stress_print_served(served.clients, served.failed, served.bytes);
+    virtsock_listener_free(listener);
+    return code;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the command says on standard error: see report.h.
+ */
+#include "common/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/tool.h"
+
+static void (*through)(const char *text);
+
+void report_through(void (*say)(const char *text))
+{
+    through = say;
+}
+
+/* Longer than any canonical address with a sentence around it; what is longer still is cut. */
+static void say(const char *format, va_list values)
+{
+    char   line[4608] = "virtsock: ";
+    size_t head = strlen(line);
+
+    vsnprintf(line + head, sizeof line - head - 1, format, values);
+    if (through != NULL) {
+        through(line + head);
+        return;
+    }
+    strcat(line, "\n");
+    fputs(line, stderr);                /* one write, which printf without a buffer is not; Windows may have a buffer */
+    fflush(stderr);
+}
+
+void report_line(const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    say(format, values);
+    va_end(values);
+}
+
+int report_usage(const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    say(format, values);
+    va_end(values);
+    return EXIT_USAGE;
+}
+
+int report_error(const virtsock_error *err)
+{
+    const char *advice = virtsock_advice(err);
+
+    report_line("%s", err->message);
+    if (advice != NULL)
+        report_line("%s", advice);
+    return EXIT_FAILED;
+}
+
+int report_argument(const virtsock_error *err)
+{
+    report_error(err);
+    return err->status == VIRTSOCK_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int report_system(const char *what, int code)
+{
+    char text[TOOL_CODE_TEXT];
+
+    tool_code_text(code, text, sizeof text);
+    report_line("%s: %s", what, text);
+    return EXIT_FAILED;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Servers, and the echo server: see serve.h. No client can end one: whatever goes wrong with one ends that one's thread, and where the
+ * system has no descriptor or thread to give, it pauses.
+ */
+#include "common/serve.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/peer.h"
+#include "common/report.h"
+#include "platform/tool.h"
+
+#define PAUSE_MS 100
+
+/* --- Clients ---------------------------------------------------------------------------------------------------------- */
+
+struct client {
+    virtsock_stream *stream;
+    serve_attend    *attend;
+    const void      *argument;
+    unsigned         number;
+};
+
+static void attend(void *from)
+{
+    struct client client = *(struct client *)from;
+
+    free(from);
+    client.attend(client.stream, client.number, client.argument);
+}
+
+/* Waits for a thread, if need be; not once the listener was closed. */
+static void begin(const virtsock_listener *listener, const struct client *client)
+{
+    struct client *copy = malloc(sizeof *copy);
+
+    if (copy == NULL) {
+        report_line("client %u: out of memory", client->number);
+        virtsock_stream_free(client->stream);
+        return;
+    }
+    *copy = *client;
+    for (bool told = false; !tool_thread(attend, copy); told = true) {
+        if (virtsock_listener_fd(listener) == -1) {
+            virtsock_stream_free(client->stream);
+            free(copy);
+            return;
+        }
+        if (!told)
+            report_line("client %u waits: the system has no thread to give", client->number);
+        tool_nap_ms(PAUSE_MS);
+    }
+}
+
+void serve_clients(virtsock_listener *listener, serve_attend *attend_one, const void *argument)
+{
+    static atomic_uint clients;
+    struct client      client = { .attend = attend_one, .argument = argument };
+    virtsock_status    status, before = VIRTSOCK_OK;
+    virtsock_error     err;
+
+    while ((status = virtsock_accept(&client.stream, listener, -1, &err)) != VIRTSOCK_E_CANCELLED) {
+        if (status == VIRTSOCK_OK) {
+            client.number = ++clients;
+            begin(listener, &client);
+        } else {
+            if (status != before)               /* once, however long it lasts */
+                report_error(&err);
+            tool_nap_ms(PAUSE_MS);
+        }
+        before = status;
+    }
+}
+
+/* --- Echo ------------------------------------------------------------------------------------------------------------- */
+
+static void tell_connected(const virtsock_stream *stream, unsigned number)
+{
+    virtsock_address *address = NULL;
+    char             *text = NULL;
+
+    if (!peer_settings.verbose)
+        return;
+    if (virtsock_stream_peer(stream, &address, NULL) == VIRTSOCK_OK)
+        text = peer_text(address);
+    report_line("client %u%s%s: connected", number, text ? " from " : "", text ? text : "");
+    free(text);
+    virtsock_address_free(address);
+}
+
+/* Until the client's end. *echoed: bytes. */
+static virtsock_status echo(virtsock_stream *stream, uint64_t *echoed, virtsock_error *err)
+{
+    char            buf[65536];
+    virtsock_status status;
+    size_t          n;
+
+    while ((status = virtsock_stream_recv(stream, buf, sizeof buf, &n, -1, err)) == VIRTSOCK_OK) {
+        if ((status = peer_send(stream, buf, n, -1, err)) != VIRTSOCK_OK)
+            return status;
+        *echoed += n;
+    }
+    return status;
+}
+
+static void attend_echo(virtsock_stream *stream, unsigned number, const void *bye)
+{
+    uint64_t        echoed = 0;
+    virtsock_error  err = { 0 };
+    virtsock_status status;
+
+    tell_connected(stream, number);
+    status = echo(stream, &echoed, &err);
+    if (status == VIRTSOCK_E_EOF)
+        status = bye == NULL ? VIRTSOCK_OK : peer_send(stream, bye, strlen(bye), -1, &err);
+    if (status == VIRTSOCK_OK)
+        status = virtsock_stream_close(stream, -1, &err);
+    if (peer_settings.verbose && status == VIRTSOCK_OK)
+        report_line("client %u: %" PRIu64 " bytes echoed", number, echoed);
+    else if (peer_settings.verbose)
+        report_line("client %u: %" PRIu64 " bytes echoed, then %s", number, echoed, err.message);
+    virtsock_stream_free(stream);
+}
+
+int serve(const virtsock_address *address, const char *bye)
+{
+    virtsock_listener *listener;
+    virtsock_error     err;
+
+    if (peer_listen(&listener, address, &err) != VIRTSOCK_OK)
+        return EXIT_FAILED;
+    serve_clients(listener, attend_echo, bye);
+    tool_on_stop(NULL, NULL);
+    virtsock_listener_free(listener);
+    return EXIT_DONE;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Services of a POSIX system: see daemon.h.
+ */
+#define _DEFAULT_SOURCE
+#define _DARWIN_C_SOURCE
+
+#include "platform/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "platform/tool.h"
+
+#define DAEMON_INFO  (3 * 8 + 6)        /* RFC 5424, 6.2.1: facility daemon, severity informational */
+#define FIRST_PASSED 3                  /* sd_listen_fds(3): SD_LISTEN_FDS_START */
+
+void daemon_raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int daemon_processors(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return count < 1 ? 1 : count > 1024 ? 1024 : (int)count;
+}
+
+/* --- Descriptors ------------------------------------------------------------------------------------------------------- */
+
+static bool is_number(const char *text, long number)
+{
+    char *end;
+
+    return text != NULL && *text != '\0' && strtol(text, &end, 10) == number && *end == '\0';
+}
+
+/* The nth of the names between colons. */
+static void name_of(int number, char name[DAEMON_NAME])
+{
+    const char *at = getenv("LISTEN_FDNAMES");
+    size_t      n;
+
+    for (; at != NULL && number > 0; number--)
+        if ((at = strchr(at, ':')) != NULL)
+            at++;
+    n = at != NULL ? strcspn(at, ":") : 0;
+    snprintf(name, DAEMON_NAME, "%.*s", (int)n, at != NULL ? at : "");
+}
+
+virtsock_fd daemon_passed(int number, char name[DAEMON_NAME])
+{
+    const char *count = getenv("LISTEN_FDS");
+
+    if (!is_number(getenv("LISTEN_PID"), getpid()) || count == NULL || number >= atoi(count))
+        return -1;
+    name_of(number, name);
+    fcntl(FIRST_PASSED + number, F_SETFD, FD_CLOEXEC);
+    return FIRST_PASSED + number;
+}
+
+virtsock_fd daemon_inetd(void)
+{
+    struct stat in, out;
+
+    if (fstat(STDIN_FILENO, &in) != 0 || fstat(STDOUT_FILENO, &out) != 0 || !S_ISSOCK(in.st_mode))
+        return -1;
+    return in.st_dev == out.st_dev && in.st_ino == out.st_ino ? STDIN_FILENO : -1;
+}
+
+const bool daemon_has_pairs = true;
+
+bool daemon_pair(virtsock_fd pair[2])
+{
+    int fd[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) != 0)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        fcntl(fd[i], F_SETFD, FD_CLOEXEC);
+        pair[i] = fd[i];
+    }
+    return true;
+}
+
+void daemon_end_output(void)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    dup2(null, STDOUT_FILENO);
+    close(null);
+}
+
+int daemon_pass(virtsock_fd fd)
+{
+    union {
+        char           bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr aligned;
+    } control = { .bytes = { 0 } };
+    struct iovec    nothing = { .iov_base = (char[]){ 0 }, .iov_len = 1 };
+    struct msghdr   message = { .msg_iov = &nothing, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    int             number = (int)fd;
+
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof number);
+    memcpy(CMSG_DATA(head), &number, sizeof number);
+    while (sendmsg(STDOUT_FILENO, &message, 0) < 0)
+        if (errno == EAGAIN)
+            tool_wait(STDOUT_FILENO, VIRTSOCK_WANT_SEND, -1);
+        else if (errno != EINTR)
+            return errno;
+    return 0;
+}
+
+void daemon_set_nonblocking(virtsock_fd fd)
+{
+    fcntl((int)fd, F_SETFL, fcntl((int)fd, F_GETFL) | O_NONBLOCK);
+}
+
+bool daemon_has_bytes(virtsock_fd fd)
+{
+    char byte;
+
+    return recv((int)fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void daemon_refuse_new(virtsock_fd listener)
+{
+    struct sockaddr_storage at = { 0 };
+    socklen_t               size = sizeof at;
+
+    if (getsockname((int)listener, (struct sockaddr *)&at, &size) == 0 && at.ss_family == AF_UNIX)
+        shutdown((int)listener, SHUT_RD);
+}
+
+/* --- Services ---------------------------------------------------------------------------------------------------------- */
+
+int daemon_write_pid(const char *path)
+{
+    int  fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), code = 0;
+    char text[24];
+    int  size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+
+    if (fd < 0)
+        return errno;
+    if (fchmod(fd, 0600) != 0 || write(fd, text, (size_t)size) != size)
+        code = errno;
+    close(fd);
+    return code;
+}
+
+void daemon_remove(const char *path)
+{
+    unlink(path);
+}
+
+static int datagram_socket(void)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
+}
+
+/* False: it does not fit. */
+static bool name_socket(struct sockaddr_un *at, socklen_t *size, const char *path)
+{
+    size_t n = strlen(path);
+
+    *at = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    if (n == 0 || n >= sizeof at->sun_path)
+        return false;
+    memcpy(at->sun_path, path, n);
+    if (path[0] == '@')
+        at->sun_path[0] = '\0';
+    *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (path[0] != '@'));
+    return true;
+}
+
+int daemon_tell(const char *path, const char *text)
+{
+    struct sockaddr_un at;
+    socklen_t          size;
+    int                fd, code = 0;
+
+    if (!name_socket(&at, &size, path))
+        return ENAMETOOLONG;
+    if ((fd = datagram_socket()) < 0)
+        return errno;
+    if (sendto(fd, text, strlen(text), 0, (struct sockaddr *)&at, size) < 0)
+        code = errno;
+    close(fd);
+    return code;
+}
+
+/* RFC 3164, 4.3.3: a line without a time gets that of its arrival. syslog(3) would bring twelve kilobytes of calendar. */
+void daemon_log(const char *line)
+{
+    static const char *const places[] = { "/dev/log", "/var/run/syslog", "/var/run/log" };
+    char                     text[1024];
+
+    snprintf(text, sizeof text, "<%d>virtsock[%ld]: %s", DAEMON_INFO, (long)getpid(), line);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (daemon_tell(places[i], text) == 0)
+            break;
+}
+
+void daemon_detach(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int fd = 0; fd < 3; fd++)
+        dup2(null, fd);
+    if (null > 2)
+        close(null);
+}
+
+static sigset_t report_signal;
+static void   (*on_report)(void);
+
+static void watch_report(void *unused)
+{
+    int number;
+
+    (void)unused;
+    for (;;)
+        if (sigwait(&report_signal, &number) == 0)
+            on_report();
+}
+
+/* The new thread is to have none of the process's other signals. */
+void daemon_on_report(void (*report)(void))
+{
+    sigset_t all, before;
+
+    on_report = report;
+    sigemptyset(&report_signal);
+    sigaddset(&report_signal, SIGUSR1);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (tool_thread(watch_report, NULL))
+        sigaddset(&before, SIGUSR1);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* --- Datagrams --------------------------------------------------------------------------------------------------------- */
+
+/* A socket that nobody reads, and nothing else, makes room. */
+static void remove_stale(const char *path, const struct sockaddr_un *at, socklen_t size)
+{
+    struct stat status;
+    int         fd;
+
+    if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode) || (fd = datagram_socket()) < 0)
+        return;
+    if (connect(fd, (const struct sockaddr *)at, size) != 0 && errno == ECONNREFUSED)
+        unlink(path);
+    close(fd);
+}
+
+int daemon_datagrams(virtsock_fd *out, const char *path, int mode)
+{
+    struct sockaddr_un at;
+    socklen_t          size;
+    mode_t             mask;
+    int                fd, code = 0;
+
+    if (!name_socket(&at, &size, path))
+        return ENAMETOOLONG;
+    remove_stale(path, &at, size);
+    if ((fd = datagram_socket()) < 0)
+        return errno;
+    mask = umask(0777 & (mode_t)~mode);         /* no moment is wider; nothing else runs yet */
+    if (bind(fd, (struct sockaddr *)&at, size) != 0)
+        code = errno;
+    umask(mask);
+    if (code != 0)
+        close(fd);
+    *out = fd;
+    return code;
+}
+
+int64_t daemon_datagram(virtsock_fd fd, void *buf, size_t cap)
+{
+    ssize_t n;
+
+    while ((n = recv((int)fd, buf, cap, 0)) < 0 && errno == EINTR)
+        continue;
+    return n >= 0 ? n : -errno;
+}
+
+void daemon_datagrams_end(virtsock_fd fd, const char *path)
+{
+    unlink(path);
+    shutdown((int)fd, SHUT_RDWR);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Services of Windows: see daemon.h. What has no counterpart there, is not there.
+ */
+#define WIN32_LEAN_AND_MEAN
+
+#include "platform/daemon.h"
+
+#include <windows.h>
+
+#include <stdio.h>
+
+void daemon_raise_descriptors(void)
+{
+}
+
+int daemon_processors(void)
+{
+    return 1;
+}
+
+virtsock_fd daemon_passed(int number, char name[DAEMON_NAME])
+{
+    (void)number;
+    name[0] = '\0';
+    return -1;
+}
+
+virtsock_fd daemon_inetd(void)
+{
+    return -1;
+}
+
+const bool daemon_has_pairs = false;
+
+bool daemon_pair(virtsock_fd pair[2])
+{
+    (void)pair;
+    return false;
+}
+
+void daemon_end_output(void)
+{
+}
+
+int daemon_pass(virtsock_fd fd)
+{
+    (void)fd;
+    return ERROR_NOT_SUPPORTED;
+}
+
+void daemon_set_nonblocking(virtsock_fd fd)
+{
+    (void)fd;
+}
+
+bool daemon_has_bytes(virtsock_fd fd)
+{
+    (void)fd;
+    return false;
+}
+
+void daemon_refuse_new(virtsock_fd listener)
+{
+    (void)listener;
+}
+
+int daemon_write_pid(const char *path)
+{
+    FILE *file = fopen(path, "w");
+
+    if (file == NULL)
+        return (int)GetLastError();
+    fprintf(file, "%lu\n", (unsigned long)GetCurrentProcessId());
+    return fclose(file) == 0 ? 0 : (int)GetLastError();
+}
+
+void daemon_remove(const char *path)
+{
+    remove(path);
+}
+
+void daemon_log(const char *line)
+{
+    (void)line;
+}
+
+void daemon_detach(void)
+{
+}
+
+int daemon_tell(const char *socket, const char *text)
+{
+    (void)socket;
+    (void)text;
+    return ERROR_NOT_SUPPORTED;
+}
+
+void daemon_on_report(void (*report)(void))
+{
+    (void)report;
+}
+
+int daemon_datagrams(virtsock_fd *out, const char *path, int mode)
+{
+    (void)path;
+    (void)mode;
+    *out = -1;
+    return ERROR_NOT_SUPPORTED;
+}
+
+int64_t daemon_datagram(virtsock_fd fd, void *buf, size_t cap)
+{
+    (void)fd;
+    (void)buf;
+    (void)cap;
+    return -ERROR_NOT_SUPPORTED;
+}
+
+void daemon_datagrams_end(virtsock_fd fd, const char *path)
+{
+    (void)fd;
+    (void)path;
+}
