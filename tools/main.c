@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/args.h"
+#include "commands/commands.h"
 #include "common/report.h"
 #include "platform/tool.h"
 
-const struct command *const args_commands[] = {
+static const struct command *const commands[] = {
     &cat_command, &echo_command, &relay_command, &stress_command, &bench_command, &wait_command, &mux_command, &resolve_command,
     &service_command, &info_command, &list_command, &doctor_command, &manual_command, &completion_command, NULL
 };
@@ -19,7 +19,7 @@ static void print_help(FILE *out)
     fputs("Usage: virtsock COMMAND [OPTION]... [ADDRESS]\n\n"
           "Programs on a host and in its virtual machines talk to each other.\n\n"
           "Commands:\n", out);
-    for (const struct command *const *one = args_commands; *one != NULL; one++)
+    for (const struct command *const *one = commands; *one != NULL; one++)
         fprintf(out, "  %-10s %s\n", (*one)->name, (*one)->summary);
     fputs("\nvirtsock COMMAND --help tells more; virtsock --version the version.\n"
           "Addresses: vsock://CID:PORT, hvsock://VM/SERVICE, vsock-mux://:PORT/PATH, hyperkit://:PORT/DIR, unix:///PATH,\n"
@@ -50,7 +50,7 @@ static int run(int argc, char **argv)
         args_print_version();
         return EXIT_DONE;
     }
-    for (const struct command *const *one = args_commands; *one != NULL; one++)
+    for (const struct command *const *one = commands; *one != NULL; one++)
         if (strcmp(argv[1], (*one)->name) == 0)
             return run_command(*one, argc - 2, argv + 2);
     report_line("there is no command %s", argv[1]);
@@ -62,6 +62,7 @@ int main(int argc, char **argv)
     int code, failed;
 
     tool_start();
+    args_commands = commands;
     code = run(argc, argv);
     if ((failed = tool_flush()) != 0)
         return report_system("standard output", failed);

@@ -2,6 +2,7 @@
 """The architecture as its #include lines tell it: dependencies point one way, and systems stay in platform/."""
 
 import re
+import shutil
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -37,13 +38,13 @@ STANDARD = {"inttypes", "limits", "stdarg", "stdatomic", "stdbool", "stddef", "s
 
 # The command's, in the same way; a command that has a folder includes what is in there, too.
 HOUSE = [
-    ("platform/list.h", {"commands/list/diag.h"}),
-    ("platform/udp*", {"common/udp.h"}),
     ("platform/*", {"platform/*.h"}),
     ("common/*", {"common/*.h", "platform/*.h"}),
     ("commands/mux/dialect.h", {"transport/handshake.h"}),      # the core's
-    ("*", {"common/*.h", "platform/*.h"}),
+    ("*", {"commands/commands.h", "common/*.h", "platform/*.h"}),
 ]
+FLOORS = ("platform", "common", "commands", "main")
+COMPILED_FOR = {"posix": ("", {"windows"}), "windows": ("x86_64-w64-mingw32-", {"posix", "epoll", "poll"})}
 
 SYSTEMS = r"_WIN(32|64)|__(linux|APPLE|FreeBSD|NetBSD|OpenBSD|unix|ANDROID|CYGWIN|MINGW32|sun)(__)?\b"
 SYSTEM_WORDS = ("posix", "windows", "linux", "macos", "freebsd")
@@ -88,12 +89,31 @@ def test_what_has_no_io_calls_nothing_that_has(tmp_path):
     assert not {name for name in outside if not name.startswith(("str", "mem", "__stack_chk", "_GLOBAL_"))}
 
 
+def symbols_used(tmp_path, files, named, *flags, tools=""):
+    """Which symbols of another file each uses, as the compiler has them: {name: {name: {symbol}}}."""
+    defined, undefined = {}, {}
+    for file in files:
+        undefined.setdefault(named(file), set())
+        run(f"{tools}gcc" if tools else "cc", "-c", "-std=c11", *flags, f"-I{CORE}", f"-I{HEADER.parent}", file, "-o", tmp_path / "one.o")
+        for *_, kind, symbol in map(str.split, run(f"{tools}nm", tmp_path / "one.o").splitlines()):
+            if kind == "U":
+                undefined[named(file)].add(symbol)
+            elif kind in "TDRB":
+                defined[symbol] = named(file)
+    uses = {name: {} for name in undefined}
+    for name, symbols in undefined.items():
+        for symbol in symbols & set(defined):
+            if defined[symbol] != name:
+                uses[name].setdefault(defined[symbol], set()).add(symbol)
+    return uses
+
+
 def circles(uses):
     """Files that lead back to themselves, by what each uses."""
     def reach(file):
         seen, next_ones = set(), [file]
         while next_ones:
-            news = uses[next_ones.pop()] - seen
+            news = set(uses[next_ones.pop()]) - seen
             seen |= news
             next_ones += news
         return seen
@@ -103,18 +123,8 @@ def circles(uses):
 
 def test_no_circle_is_left(tmp_path):
     """Whose function calls whose, file by file; the platform is one. What nothing of the core uses leads nowhere."""
-    defined, undefined = {}, {}
-    for file in LINUX:
-        name = "platform" if file.parent.name == "platform" else str(file.relative_to(CORE))
-        undefined.setdefault(name, set())
-        run("cc", "-c", "-std=c11", f"-I{CORE}", f"-I{HEADER.parent}", file, "-o", tmp_path / "one.o")
-        for *_, kind, symbol in map(str.split, run("nm", tmp_path / "one.o").splitlines()):
-            if kind == "U":
-                undefined[name].add(symbol)
-            elif kind in "TDRB":
-                defined[symbol] = name
-    uses = {name: {defined[symbol] for symbol in symbols & set(defined)} - {name} for name, symbols in undefined.items()}
-    assert uses["connect.c"] >= {"connecting.c", "stream_end.c"} and uses["error.c"] == set()
+    uses = symbols_used(tmp_path, LINUX, lambda file: "platform" if file.parent.name == "platform" else str(file.relative_to(CORE)))
+    assert set(uses["connect.c"]) >= {"connecting.c", "stream_end.c"} and not uses["error.c"]
     assert circles(uses) == set()
 
 
@@ -132,6 +142,40 @@ def test_arrows_of_the_command(file):
         assert any(fnmatch(header, one) for one in allowed), f"{file} must not include {header}"
     if file.parts[0] != "platform":
         assert {header.removesuffix(".h") for header in system} <= STANDARD | {"errno"}
+
+
+@pytest.fixture(scope="module", params=COMPILED_FOR)
+def house(request, tmp_path_factory):
+    """symbols_used of the command for a system; of two files for the same, both."""
+    tools, strangers = COMPILED_FOR[request.param]
+    if shutil.which(f"{tools}gcc") is None:
+        pytest.skip(f"{tools}gcc is not installed")
+    files = [file for file in sorted(TOOLS.rglob("*.c")) if file.stem.split("_")[-1] not in strangers]
+    return symbols_used(tmp_path_factory.mktemp("house"), files, lambda file: file.relative_to(TOOLS).as_posix(), f"-I{TOOLS}",
+                        "-DVIRTSOCK_STATIC", tools=tools)
+
+
+def upward(uses):
+    """(user, file, symbols) where a file uses what is defined above it, or a command what another is made of."""
+    def place(file):
+        floor, *room = file.removesuffix(".c").split("/")
+        return FLOORS.index(floor.partition("_")[0]), room[0] if floor == "commands" else ""
+
+    return [(user, file, symbols) for user, used in uses.items() for file, symbols in used.items()
+            if place(file)[0] > place(user)[0] or (place(file)[0] == place(user)[0] and place(file)[1] != place(user)[1])]
+
+
+def test_nobody_in_the_house_calls_up(house):
+    assert house["main.c"]["commands/cat.c"] and house["commands/mux/mux.c"]["commands/mux/fault.c"]
+    assert upward(house) == []
+
+
+def test_a_call_up_would_show():
+    """Up, or to the neighbours; down, and in one's own room, is in order."""
+    told = {"main.c": {"commands/cat.c": {"a"}}, "commands/relay/open.c": {"commands/relay/rules.c": {"b"}, "platform/posix.c": {"c"}},
+            "commands/cat.c": {"commands/service.c": {"d"}}, "platform/list_posix.c": {"commands/list/diag.c": {"e"}},
+            "common/udp.c": {"common/report.c": {"f"}}, "platform/windows.c": {"main.c": {"g"}}}
+    assert [symbols for _, _, symbols in upward(told)] == [{"d"}, {"e"}, {"g"}]
 
 
 def test_no_name_means_two_headers():

@@ -89,6 +89,7 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("tools/commands/resolve/resolve.c", [RESOLVE, RESOLVE_HOSTILE]),
     ("tools/commands/resolve/libvirt.c", [RESOLVE, RESOLVE_HOSTILE]),
     ("tools/commands/service.c", [SERVICE]),
+    ("tools/common/service.c", [SERVICE]),
     ("tools/commands/manual.c", ["tests/test_manual.py", "tests/test_generated.py"]),
     ("tools/commands/completion.c", ["tests/test_generated.py"]),
     ("tools/common/report.c", [TOOLS, f"{RELAY} -k detached", DOCTOR]),

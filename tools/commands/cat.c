@@ -5,7 +5,7 @@
  */
 #include <stdatomic.h>
 
-#include "common/args.h"
+#include "commands/commands.h"
 #include "common/peer.h"
 #include "common/report.h"
 #include "common/serve.h"

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/args.h"
+#include "commands/commands.h"
 #include "common/report.h"
 
 #define SCHEMES "vsock:// hvsock:// vsock-mux:// hyperkit:// unix:// tcp:// fd://"

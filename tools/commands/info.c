@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/args.h"
+#include "commands/commands.h"
 #include "common/json.h"
 #include "common/peer.h"
 #include "common/reason.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/args.h"
+#include "commands/commands.h"
 #include "common/report.h"
 #include "virtsock.h"
 

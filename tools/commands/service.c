@@ -3,68 +3,21 @@
  * virtsock service: the Hyper-V services that a Windows host offers its guests. What needs an administrator can be printed as lines of
  * PowerShell instead, on any system.
  */
-#include "common/service.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "common/args.h"
+#include "commands/commands.h"
 #include "common/json.h"
 #include "common/report.h"
+#include "common/service.h"
 #include "platform/host.h"
 
-#define PLACE "SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\Virtualization\\GuestCommunicationServices"
-#define NAME  "virtsock"                /* unless one is given */
+#define NAME "virtsock"                 /* unless one is given */
 
 static struct {
     bool dry_run, script, json;
 } set;
-
-/* --- PowerShell ------------------------------------------------------------------------------------------------------------ */
-
-/* A character beyond ASCII, as PowerShell's own have it. */
-static void print_units(FILE *out, const char *s, size_t n)
-{
-    uint32_t c = (unsigned char)*s & (0x7fu >> n);
-
-    for (size_t i = 1; i < n; i++)
-        c = c << 6 | ((unsigned char)s[i] & 0x3f);
-    if (c >= 0x10000)
-        fprintf(out, "' + [char]0x%" PRIx32 " + [char]0x%" PRIx32 " + '", 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));
-    else
-        fprintf(out, "' + [char]0x%" PRIx32 " + '", c);
-}
-
-/* In single quotes nothing is looked at but they themselves, doubled. Typographic quotes count as such, and a file of lines may be read in
- * another encoding than it was written in: so all of it is ASCII. */
-static void print_quoted(FILE *out, const char *text)
-{
-    fputs("('", out);
-    for (size_t n; *text != '\0'; text += n) {
-        n = json_utf8_length(text);
-        if (n > 1)
-            print_units(out, text, n);
-        else
-            fprintf(out, *text == '\'' ? "''" : "%c", *text);
-    }
-    fputs("')", out);
-}
-
-/* name NULL: takes it away. */
-static void print_script(FILE *out, const char *service, const char *name)
-{
-    fprintf(out, "$key = 'HKLM:\\%s\\%s'\n", PLACE, service);
-    if (name == NULL) {
-        fputs("if (Test-Path -LiteralPath $key) { Remove-Item -LiteralPath $key }\n", out);
-        return;
-    }
-    fputs("if (-not (Test-Path -LiteralPath $key)) { New-Item -Path $key -Force | Out-Null }\n"
-          "if ($null -eq (Get-Item -LiteralPath $key).GetValue('ElementName')) {\n"
-          "    New-ItemProperty -LiteralPath $key -Name ElementName -PropertyType String -Value ", out);
-    print_quoted(out, name);
-    fputs(" | Out-Null\n}\n", out);
-}
 
 /* --- What is registered ---------------------------------------------------------------------------------------------------- */
 
@@ -130,21 +83,6 @@ static int list(void)
 
 /* --- Changes --------------------------------------------------------------------------------------------------------------- */
 
-static int change(const char *service, const char *name)
-{
-    virtsock_error  err;
-    virtsock_status status = name != NULL ? virtsock_service_register(service, name, &err) : virtsock_service_unregister(service, &err);
-
-    if (status == VIRTSOCK_OK)
-        return EXIT_DONE;
-    report_argument(&err);
-    if (status == VIRTSOCK_E_DENIED) {
-        report_line("or run these lines in an administrator's PowerShell:");
-        print_script(stderr, service, name);
-    }
-    return status == VIRTSOCK_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
-}
-
 static void tell_plan(const char *service, const char *name)
 {
     char have[SERVICE_NAME] = "";
@@ -153,9 +91,9 @@ static void tell_plan(const char *service, const char *name)
     if (there == (name != NULL))
         printf("nothing to do: %s is %s%s\n", service, there ? "registered as " : "not registered", have);
     else if (name != NULL)
-        printf("would make HKLM\\%s\\%s\nwould set ElementName to %s\n", PLACE, service, name);
+        printf("would make HKLM\\%s\\%s\nwould set ElementName to %s\n", SERVICE_PLACE, service, name);
     else
-        printf("would remove HKLM\\%s\\%s, ElementName %s\n", PLACE, service, have);
+        printf("would remove HKLM\\%s\\%s, ElementName %s\n", SERVICE_PLACE, service, have);
 }
 
 static int carry_out(const char *service, const char *name)
@@ -164,31 +102,15 @@ static int carry_out(const char *service, const char *name)
 
     if (set.script || set.dry_run) {
         if (set.script)
-            print_script(stdout, service, name);
+            service_print_script(stdout, service, name);
         else
             tell_plan(service, name);
         return EXIT_DONE;
     }
-    if ((code = change(service, name)) != EXIT_DONE)
+    if ((code = service_change(service, name)) != EXIT_DONE)
         return code;
     code = tell_one(service);
     return name != NULL ? code : EXIT_DONE;
-}
-
-int service_register(const virtsock_address *address, const char *name)
-{
-    const char *service = virtsock_address_text(address, VIRTSOCK_PART_SERVICE);
-    char        of_port[SERVICE_TEXT];
-    uint32_t    port;
-
-    if (virtsock_address_scheme(address) == VIRTSOCK_SCHEME_VSOCK && virtsock_address_number(address, VIRTSOCK_PART_PORT, &port) == VIRTSOCK_OK
-        && port <= INT32_MAX) {
-        virtsock_service_from_port(of_port, port);
-        service = of_port;
-    } else if (virtsock_address_scheme(address) != VIRTSOCK_SCHEME_HYPERV || service == NULL) {
-        return report_usage("--register is for hvsock://VM/SERVICE, and for vsock://CID:PORT on a Windows host");
-    }
-    return change(service, name);
 }
 
 /* --- The command ----------------------------------------------------------------------------------------------------------- */

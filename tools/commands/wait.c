@@ -2,7 +2,7 @@
  *
  * virtsock wait: connects, again and again, until the peer answers; says nothing to it, and leaves.
  */
-#include "common/args.h"
+#include "commands/commands.h"
 #include "common/peer.h"
 #include "common/report.h"
 

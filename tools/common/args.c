@@ -13,6 +13,8 @@
 
 enum { GO_ON = 0 };                     /* or ARGS_DONE, ARGS_WRONG */
 
+const struct command *const *args_commands;
+
 struct reader {
     const struct command *command;
     char                **argv;

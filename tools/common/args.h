@@ -58,11 +58,8 @@ struct command {
     { 0, "version", NULL, ARG_VERSION, NULL, "print the version" },                     \
     { 0, NULL, NULL, ARG_FLAG, NULL, NULL }
 
-extern const struct command bench_command, cat_command, completion_command, doctor_command, echo_command, info_command, list_command,
-                            manual_command, mux_command, relay_command, resolve_command, service_command, stress_command, wait_command;
-
-/* All of them, in the order of virtsock --help; NULL ends. */
-extern const struct command *const args_commands[];
+/* All of them, in the order of virtsock --help; NULL ends. The program has set it before any runs. */
+extern const struct command *const *args_commands;
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 

@@ -40,48 +40,41 @@ static ssize_t hear(int fd, unsigned char *data, size_t cap)
     return n < 0 ? -errno : n;
 }
 
-static int read_answer(int fd, int (*take)(const struct diag_socket *socket, void *argument), void *argument)
+static int read_answer(int fd, list_reader *read_one)
 {
     static unsigned char answer[ANSWER_SIZE];
-    struct diag_socket   socket;
+    int                  code = LIST_MORE;
 
-    for (;;) {
-        ssize_t        n = hear(fd, answer, sizeof answer);
-        enum diag_step step;
-        size_t         at = 0;
-        int            code = 0;
+    while (code == LIST_MORE) {
+        ssize_t n = hear(fd, answer, sizeof answer);
 
         if (n < 0)
             return (int)-n;
         if (n == 0 || (size_t)n > sizeof answer)
             return LIST_GARBLED;
-        while ((step = diag_next(answer, (size_t)n, &at, &socket, &code)) == DIAG_SOCKET)
-            if (!take(&socket, argument))
-                return LIST_STOPPED;
-        if (step == DIAG_DONE)
-            return 0;
-        if (step == DIAG_FAILED)
-            return code == ENOENT || code == EINVAL ? LIST_NO_DIAG : code;
-        if (step == DIAG_GARBLED)
-            return LIST_GARBLED;
+        code = read_one(answer, (size_t)n);
     }
+    return code;
 }
 
-int list_sockets(uint32_t states, int (*take)(const struct diag_socket *socket, void *argument), void *argument)
+int list_ask(const void *request, size_t size, list_reader *read_one)
 {
     const struct netlink_address kernel = { .family = AF_NETLINK };
-    unsigned char                request[DIAG_REQUEST_SIZE];
     int                          fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), code;
 
     if (fd < 0)
         return errno == EPROTONOSUPPORT ? LIST_NO_DIAG : errno;
-    diag_request(request, states);
-    if (sendto(fd, request, sizeof request, 0, (const struct sockaddr *)&kernel, sizeof kernel) < 0)
+    if (sendto(fd, request, size, 0, (const struct sockaddr *)&kernel, sizeof kernel) < 0)
         code = errno;
     else
-        code = read_answer(fd, take, argument);
+        code = read_answer(fd, read_one);
     close(fd);
     return code;
+}
+
+int list_failure(int code)
+{
+    return code == ENOENT || code == EINVAL ? LIST_NO_DIAG : code;
 }
 
 /* --- Whose they are ------------------------------------------------------------------------------------------------------- */
@@ -149,10 +142,15 @@ void list_descriptors(void (*take)(uint32_t inode, int pid, int fd, const char *
 
 #else
 
-int list_sockets(uint32_t states, int (*take)(const struct diag_socket *socket, void *argument), void *argument)
+int list_ask(const void *request, size_t size, list_reader *read_one)
 {
-    (void)states, (void)take, (void)argument;
+    (void)request, (void)size, (void)read_one;
     return LIST_NO_SUCH;
+}
+
+int list_failure(int code)
+{
+    return code;
 }
 
 void list_descriptors(void (*take)(uint32_t inode, int pid, int fd, const char *name, void *argument), void *argument)

@@ -4,10 +4,15 @@
  */
 #include "platform/list.h"
 
-int list_sockets(uint32_t states, int (*take)(const struct diag_socket *socket, void *argument), void *argument)
+int list_ask(const void *request, size_t size, list_reader *read_one)
 {
-    (void)states, (void)take, (void)argument;
+    (void)request, (void)size, (void)read_one;
     return LIST_NO_SUCH;
+}
+
+int list_failure(int code)
+{
+    return code;
 }
 
 void list_descriptors(void (*take)(uint32_t inode, int pid, int fd, const char *name, void *argument), void *argument)

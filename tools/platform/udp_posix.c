@@ -4,7 +4,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
-#include "common/udp.h"
+#include "platform/udp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

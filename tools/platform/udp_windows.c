@@ -4,7 +4,7 @@
  */
 #define WIN32_LEAN_AND_MEAN
 
-#include "common/udp.h"
+#include "platform/udp.h"
 
 #include <winsock2.h>
 #include <ws2tcpip.h>

@@ -21,33 +21,6 @@
 #define STACK_SIZE (256 * 1024)         /* of a thread: one buffer of 64 KiB, and what the library needs */
 #define LOOK_MS    50                   /* how often it is looked where nothing can be waited for */
 
-/* --- Arguments ------------------------------------------------------------------------------------------------------- */
-
-int main(int argc, char **argv);
-int wmain(int argc, wchar_t **wide);
-
-/* Owned by the program's whole life. NULL: out of memory. */
-static char *utf8_of(const wchar_t *wide)
-{
-    int   size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, NULL, 0, NULL, NULL);
-    char *text = malloc((size_t)size);
-
-    if (text != NULL)
-        WideCharToMultiByte(CP_UTF8, 0, wide, -1, text, size, NULL, NULL);
-    return text;
-}
-
-/* Where a Windows program starts. */
-int wmain(int argc, wchar_t **wide)
-{
-    char **argv = calloc((size_t)argc + 1, sizeof *argv);
-
-    for (int i = 0; i < argc; i++)
-        if (argv == NULL || (argv[i] = utf8_of(wide[i])) == NULL)
-            return ERROR_NOT_ENOUGH_MEMORY;
-    return main(argc, argv);
-}
-
 /* --- Start, clock, texts ----------------------------------------------------------------------------------------------- */
 
 static UINT code_page;                  /* that the console had */

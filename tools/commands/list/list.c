@@ -3,15 +3,17 @@
  * virtsock list: this machine's vsock sockets, their states and peers, and whose they are, as `ss --vsock` tells them.
  */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/args.h"
+#include "commands/commands.h"
 #include "common/json.h"
 #include "common/report.h"
 #include "platform/list.h"
 #include "platform/tool.h"
+#include "diag.h"
 
 static struct {
     bool all, listening, processes, json;
@@ -45,13 +47,39 @@ static bool make_room(void **items, size_t size, size_t count, size_t *room)
     return true;
 }
 
-static int take_socket(const struct diag_socket *socket, void *unused)
+static bool take_socket(const struct diag_socket *socket)
 {
-    (void)unused;
     if (!make_room((void **)&found.rows, sizeof *found.rows, found.count, &found.room))
-        return 0;
+        return false;
     found.rows[found.count++] = *socket;
-    return 1;
+    return true;
+}
+
+/* A datagram of the kernel's answer. */
+static int read_sockets(const unsigned char *data, size_t size)
+{
+    struct diag_socket socket;
+    enum diag_step     step;
+    size_t             at = 0;
+    int                code = 0;
+
+    while ((step = diag_next(data, size, &at, &socket, &code)) == DIAG_SOCKET)
+        if (!take_socket(&socket))
+            return LIST_STOPPED;
+    switch (step) {
+    case DIAG_MORE:   return LIST_MORE;
+    case DIAG_DONE:   return 0;
+    case DIAG_FAILED: return list_failure(code);
+    default:          return LIST_GARBLED;
+    }
+}
+
+static int look(uint32_t states)
+{
+    unsigned char request[DIAG_REQUEST_SIZE];
+
+    diag_request(request, states);
+    return list_ask(request, sizeof request, read_sockets);
 }
 
 static void take_descriptor(uint32_t inode, int pid, int fd, const char *name, void *unused)
@@ -233,7 +261,7 @@ static int run(char **operand, int count)
         states = UINT32_MAX;
     else if (set.listening)
         states = 1u << DIAG_LISTEN;
-    if ((code = list_sockets(states, take_socket, NULL)) == 0) {
+    if ((code = look(states)) == 0) {
         if (set.processes)
             list_descriptors(take_descriptor, NULL);
         if (set.json)

@@ -5,6 +5,7 @@
  */
 #include "relay.h"
 
+#include "commands/commands.h"
 #include "common/peer.h"
 #include "common/report.h"
 #include "platform/daemon.h"
