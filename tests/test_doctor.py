@@ -485,8 +485,7 @@ def test_codes_that_nobody_knows():
 def test_every_name_is_told():
     """In the manual, of every cause and of every finding that the sources have."""
     manual = (ROOT / "docs" / "virtsock.md").read_text().partition("## virtsock doctor\n")[2]
-    files = [ROOT / "tools" / f"{name}.c"
-             for name in ("commands/doctor/doctor", "commands/doctor/system", "platform/doctor_posix", "platform/doctor_windows")]
+    files = [*(ROOT / "tools/commands/doctor").glob("*.c"), *(ROOT / "tools/platform").glob("doctor_*.c")]
     text = "".join(file.read_text() for file in files)
     rows = re.findall(r'(?:\{ (?:NULL|"[a-z ]+"), \w+, \w+|\{ VIRTSOCK_E_\w+, (?:NULL|"\w+")), "([a-z-]+)" \}', text)
     names = {*rows, *re.findall(r'(?:return |\] = \{ |finding_problem\()"([a-z-]+)"', text)}

@@ -170,6 +170,10 @@ def test_nobody_in_the_house_calls_up(house):
     assert upward(house) == []
 
 
+def test_no_circle_in_the_house(house):
+    assert not {file for file in circles(house) if not file.startswith("commands/relay/")}
+
+
 def test_a_call_up_would_show():
     """Up, or to the neighbours; down, and in one's own room, is in order."""
     told = {"main.c": {"commands/cat.c": {"a"}}, "commands/relay/open.c": {"commands/relay/rules.c": {"b"}, "platform/posix.c": {"c"}},

@@ -25,74 +25,11 @@ static struct {
     bool        listen, json;
 } set = { .root = "" };
 
-/* --- Causes --------------------------------------------------------------------------------------------------------------- */
-
-/* Where no system's code tells. */
-static const struct {
-    virtsock_status status;
-    const char     *op;                 /* NULL: every one */
-    const char     *id;
-} by_status[] = {
-    { VIRTSOCK_E_NOT_FOUND, "resolve", "no-such-vm" },
-    { VIRTSOCK_E_NOT_FOUND, "listen", "missing-directory" },
-    { VIRTSOCK_E_AMBIGUOUS, NULL, "ambiguous-name" },
-    { VIRTSOCK_E_INVALID, NULL, "bad-address" },
-    { VIRTSOCK_E_UNSUPPORTED, NULL, "unsupported" },
-    { VIRTSOCK_E_REFUSED, NULL, "nobody-listens" },
-    { VIRTSOCK_E_TIMEOUT, NULL, "no-answer" },
-    { VIRTSOCK_E_UNREACHABLE, NULL, "unreachable" },
-    { VIRTSOCK_E_DENIED, NULL, "denied" },
-    { VIRTSOCK_E_IN_USE, NULL, "in-use" },
-    { VIRTSOCK_E_PROTOCOL, NULL, "other-dialect" },
-    { VIRTSOCK_E_NAME_TOO_LONG, NULL, "path-too-long" },
-    { VIRTSOCK_E_NO_RESOURCES, NULL, "no-resources" }
-};
-
-static virtsock_scheme kind_of(virtsock_scheme scheme)
-{
-    switch (scheme) {
-    case VIRTSOCK_SCHEME_HYPERV:   return VIRTSOCK_SCHEME_VSOCK;
-    case VIRTSOCK_SCHEME_MUX:
-    case VIRTSOCK_SCHEME_HYPERKIT: return VIRTSOCK_SCHEME_UNIX;
-    default:                       return scheme;
-    }
-}
-
-static const char *cause_of_code(const virtsock_error *err)
-{
-    for (const struct doctor_cause *row = doctor_causes; row < doctor_causes + doctor_cause_count; row++)
-        if (row->code == err->os_code && (row->op == NULL || strcmp(row->op, err->op) == 0)
-            && (row->scheme == VIRTSOCK_SCHEME_NONE || row->scheme == err->scheme || row->scheme == kind_of(err->scheme)))
-            return row->id;
-    return NULL;
-}
-
-const char *doctor_cause(const virtsock_error *err, const struct doctor_system *system, const char **advice)
-{
-    const char *id = err->os_code != 0 ? cause_of_code(err) : NULL;
-
-    *advice = virtsock_advice(err);
-    if (id != NULL && strcmp(id, "seccomp") == 0 && system->unfiltered) {
-        *advice = "no seccomp filter is at work, so a security module forbids it: see its log (ausearch -m avc, dmesg)";
-        return "security-module";
-    }
-    if (id != NULL && strcmp(id, "no-module") == 0 && system->has_vsock && !system->unfiltered) {
-        *advice = "the kernel has it, so a filter forbids it: add AF_VSOCK to the unit's RestrictAddressFamilies= (systemd), or to the profile";
-        return "seccomp";
-    }
-    if (id != NULL)
-        return id;
-    for (size_t i = 0; i < sizeof by_status / sizeof *by_status; i++)
-        if (by_status[i].status == err->status && (by_status[i].op == NULL || strcmp(by_status[i].op, err->op) == 0))
-            return by_status[i].id;
-    return "unknown";
-}
-
 /* --- An address ----------------------------------------------------------------------------------------------------------- */
 
 static bool uses_path(const virtsock_address *address)
 {
-    return kind_of(virtsock_address_scheme(address)) == VIRTSOCK_SCHEME_UNIX;
+    return doctor_kind_of(virtsock_address_scheme(address)) == VIRTSOCK_SCHEME_UNIX;
 }
 
 /* True: the path does not lead to a socket, and that was told. */
@@ -150,7 +87,7 @@ static void judge(const virtsock_address *address, const virtsock_error *err, co
 
     if (uses_path(address) && !set.listen && led_nowhere && tell_path(address, err->os_code))
         return;
-    if (kind_of(virtsock_address_scheme(address)) == VIRTSOCK_SCHEME_VSOCK)
+    if (doctor_kind_of(virtsock_address_scheme(address)) == VIRTSOCK_SCHEME_VSOCK)
         id = cause_of_cid(address, system, id, &advice);
     finding_problem(id, advice, err->os_code, "%s", err->message);
 }
@@ -234,7 +171,7 @@ static bool try_address(const virtsock_address *address, const char *text, const
 
 static int diagnose(const virtsock_address *address)
 {
-    const bool           vsock = address == NULL || kind_of(virtsock_address_scheme(address)) == VIRTSOCK_SCHEME_VSOCK;
+    const bool           vsock = address == NULL || doctor_kind_of(virtsock_address_scheme(address)) == VIRTSOCK_SCHEME_VSOCK;
     struct doctor_system system = { 0 };
     char                *text = address != NULL ? peer_text(address) : NULL;
     bool                 good = false;
@@ -265,7 +202,8 @@ static int run(char **operand, int count)
         return report_usage("--listen, --timeout, --wait and --stays are for an address");
     if (count > 0 && virtsock_address_parse(&address, operand[0], &err) != VIRTSOCK_OK)
         return report_argument(&err);
-    if (count > 0 && !set.listen && peer_settings.timeout_ms == ARG_UNSET && kind_of(virtsock_address_scheme(address)) != VIRTSOCK_SCHEME_VSOCK)
+    if (count > 0 && !set.listen && peer_settings.timeout_ms == ARG_UNSET
+        && doctor_kind_of(virtsock_address_scheme(address)) != VIRTSOCK_SCHEME_VSOCK)
         peer_settings.timeout_ms = ANSWER_MS;
     if (count > 0 && !set.listen && peer_settings.stays_ms == ARG_UNSET && accepts_early(address))
         peer_settings.stays_ms = STAYS_MS;

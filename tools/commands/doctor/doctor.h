@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The doctor's look at the system: what it tells, and what it remembers for the judgement of an address.
+ * virtsock doctor: its look at the system (system.c), what that remembers for the judgement of an address (doctor.c), and the names that
+ * both give to causes (cause.c).
  */
 #ifndef TOOL_DOCTOR_H
 #define TOOL_DOCTOR_H
@@ -22,6 +23,9 @@ struct doctor_system {
 
 /* Looks at the files below root ("": the system's own) and makes a socket; connects to nothing. Tells findings. */
 void doctor_look(struct doctor_system *system, const char *root);
+
+/* Whose causes a transport has: VSOCK has those of HYPERV, and UNIX those of MUX and HYPERKIT. */
+virtsock_scheme doctor_kind_of(virtsock_scheme scheme);
 
 /* The stable name of an error's cause, by what the system's code or the status says; advice: what to do, or NULL. */
 const char *doctor_cause(const virtsock_error *err, const struct doctor_system *system, const char **advice);

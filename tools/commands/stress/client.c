@@ -34,27 +34,6 @@ struct exchange {
     struct content_sum    sent_sum, received_sum;
 };
 
-/* --- Numbers ----------------------------------------------------------------------------------------------------------- */
-
-enum { LENGTHS, CONTENTS };
-
-static uint64_t key_of(int64_t number, int purpose)
-{
-    return content_random((uint64_t)stress.seed << 1 | (uint64_t)purpose, (uint64_t)number);
-}
-
-uint64_t stress_length(int64_t number)
-{
-    return (uint64_t)content_between(key_of(number, LENGTHS), stress.least, stress.most);
-}
-
-size_t stress_chunk(uint64_t key, uint64_t turn)
-{
-    if (stress.alternates)
-        return turn % 2 == 0 ? 4096 : 4;
-    return (size_t)content_between(content_random(~key, turn), stress.chunk_least, stress.chunk_most);
-}
-
 /* --- Sending ----------------------------------------------------------------------------------------------------------- */
 
 static virtsock_status send_piece(struct exchange *x, const unsigned char *data, size_t size)
@@ -226,7 +205,7 @@ static void converse_with(struct exchange *x)
 
 static void connect_one(int64_t number)
 {
-    struct exchange x = { .number = number, .key = key_of(number, CONTENTS), .length = stress_length(number), .sent_sum = CONTENT_SUM,
+    struct exchange x = { .number = number, .key = stress_key(number), .length = stress_length(number), .sent_sum = CONTENT_SUM,
                           .received_sum = CONTENT_SUM, .begun_us = tool_now_us() };
     virtsock_error  err;
     virtsock_status status;

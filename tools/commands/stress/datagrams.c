@@ -171,5 +171,5 @@ int stress_datagram_server(void)
     }
     tool_on_stop(NULL, NULL);
     udp_close(udp);
-    return stress_print_served(0, 0, bytes);
+    return result_print_served(0, 0, bytes);
 }

@@ -11,7 +11,6 @@
 #include "common/json.h"
 #include "common/peer.h"
 #include "platform/tool.h"
-#include "content.h"
 #include "stress.h"
 
 #define TOLD      10                    /* failures; more only with -v */
@@ -179,4 +178,24 @@ int result_print(void)
     else
         print_text(seconds);
     return result.good == stress.connections ? EXIT_DONE : EXIT_FAILED;
+}
+
+int result_print_served(int64_t clients, int64_t failed, uint64_t bytes)
+{
+    bool        endless = stress.connections == INT64_MAX, ok = failed == 0 && (endless || clients == stress.connections);
+    struct json j = { stdout, false };
+
+    if (!stress.json) {
+        printf("%s: %" PRId64 " clients, %" PRIu64 " bytes echoed, %" PRId64 " failed\n", stress.where, clients, bytes, failed);
+    } else {
+        json_open(&j, NULL, '{');
+        json_text(&j, "address", stress.where);
+        json_bool(&j, "ok", ok);
+        json_number(&j, "clients", clients);
+        json_number(&j, "failed", failed);
+        json_number(&j, "bytes_echoed", (int64_t)bytes);
+        json_close(&j, '}');
+        putchar('\n');
+    }
+    return ok || endless ? EXIT_DONE : EXIT_FAILED;
 }

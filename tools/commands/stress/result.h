@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What `virtsock stress` counts, and tells: failures by kind, progress, the result. From any thread.
+ * What `virtsock stress` counts, and tells: failures by kind, progress, the result; and what a server has done.
+ * From any thread.
  */
 #ifndef TOOL_STRESS_RESULT_H
 #define TOOL_STRESS_RESULT_H
@@ -46,5 +47,8 @@ void result_draw(void);
 
 /* The exit code. */
 int result_print(void);
+
+/* What a server has done; the exit code: without -i, whatever clients did is no failure of it. */
+int result_print_served(int64_t clients, int64_t failed, uint64_t bytes);
 
 #endif

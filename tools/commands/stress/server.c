@@ -5,13 +5,12 @@
  */
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
-#include "common/json.h"
 #include "common/peer.h"
 #include "common/report.h"
 #include "platform/tool.h"
 #include "content.h"
+#include "result.h"
 #include "stress.h"
 
 #define PAUSE_MS 20
@@ -181,26 +180,6 @@ static void accept_all(virtsock_listener *listener)
     wait_for_room(1);
 }
 
-int stress_print_served(int64_t clients, int64_t failed, uint64_t bytes)
-{
-    bool        endless = stress.connections == INT64_MAX, ok = failed == 0 && (endless || clients == stress.connections);
-    struct json j = { stdout, false };
-
-    if (!stress.json) {
-        printf("%s: %" PRId64 " clients, %" PRIu64 " bytes echoed, %" PRId64 " failed\n", stress.where, clients, bytes, failed);
-    } else {
-        json_open(&j, NULL, '{');
-        json_text(&j, "address", stress.where);
-        json_bool(&j, "ok", ok);
-        json_number(&j, "clients", clients);
-        json_number(&j, "failed", failed);
-        json_number(&j, "bytes_echoed", (int64_t)bytes);
-        json_close(&j, '}');
-        putchar('\n');
-    }
-    return ok || endless ? EXIT_DONE : EXIT_FAILED;
-}
-
 int stress_server(void)
 {
     virtsock_listener *listener;
@@ -214,7 +193,7 @@ int stress_server(void)
     tool_on_stop(stop, listener);
     accept_all(listener);
     tool_on_stop(NULL, NULL);
-    code = stress_print_served(served.clients, served.failed, served.bytes);
+    code = result_print_served(served.clients, served.failed, served.bytes);
     virtsock_listener_free(listener);
     return code;
 }

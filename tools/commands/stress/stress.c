@@ -21,9 +21,6 @@
 #define PARALLEL    10000               /* two threads each */
 #define DATAGRAM    4096
 
-struct stress stress = { .least = ARG_UNSET, .most = ARG_UNSET, .chunk_least = ARG_UNSET, .chunk_most = ARG_UNSET, .connections = ARG_UNSET,
-                         .parallel = ARG_UNSET, .pause_ms = ARG_UNSET, .stall_ms = ARG_UNSET, .seed = ARG_UNSET };
-
 static const char *server, *client, *mode;
 static bool        random_seed;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * virtsock stress: what was asked for, and its parts. stress.c reads the words, address.c the addresses of the programs that it stands in for,
- * client.c makes connections and datagrams.c those of UDP, server.c answers both, content.c knows the bytes, result.c counts.
+ * virtsock stress: what was asked for (plan.c), and its parts. stress.c reads the words, address.c the addresses of the programs that it
+ * stands in for, client.c makes connections, server.c answers them, and datagrams.c is both for UDP; content.c knows the bytes, result.c
+ * counts.
  */
 #ifndef TOOL_STRESS_H
 #define TOOL_STRESS_H
@@ -38,12 +39,11 @@ int stress_read_address(const char *text, const char *mode, bool listening);
 int stress_client(void);
 int stress_server(void);
 
-/* Of connection number, the same whenever the seed is: its bytes, and how many of them its turns send or receive. */
+/* Of connection number, the same whenever the seed is: the key of its bytes, how many they are, and how many of them its turns send or
+ * receive. */
+uint64_t stress_key(int64_t number);
 uint64_t stress_length(int64_t number);
 size_t   stress_chunk(uint64_t key, uint64_t turn);
-
-/* What a server has done; the exit code: without -i, whatever clients did is no failure of it. */
-int stress_print_served(int64_t clients, int64_t failed, uint64_t bytes);
 
 /* Connection number over UDP. */
 void stress_datagrams(int64_t number, uint64_t key, uint64_t length);
