@@ -76,3 +76,9 @@ int report_system(const char *what, int code)
     report_line("%s: %s", what, text);
     return EXIT_FAILED;
 }
+
+int report_no_memory(void)
+{
+    report_line("out of memory");
+    return EXIT_FAILED;
+}

@@ -33,4 +33,7 @@ int report_argument(const virtsock_error *err);
 /* An error of the system: "what: its words"; EXIT_FAILED. */
 int report_system(const char *what, int code);
 
+/* That there is no memory; EXIT_FAILED. */
+int report_no_memory(void);
+
 #endif

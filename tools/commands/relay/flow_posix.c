@@ -13,6 +13,13 @@
 #define SMALL     16384                 /* what is taken at once while it is copied: what a slow reader leaves is kept in memory */
 #define PIPE_FROM 262144                /* bytes after which a flow gets a pipe */
 
+bool pair_is(const struct relay_pair *pair, int end, virtsock_item item, int64_t what)
+{
+    int64_t value = 0;
+
+    return virtsock_stream_get(pair->end[end], item, &value, NULL) == VIRTSOCK_OK && value == what;
+}
+
 /* --- Taking and giving ------------------------------------------------------------------------------------------------- */
 
 /* A peer that takes no more may be heard out still; any other failure is a break, or bytes that would be lost. */
@@ -118,6 +125,35 @@ void flow_release(struct relay_pair *pair, struct relay_flow *flow)
     give_pipe_back(pair, flow);
 }
 
+/* --- A client's end ---------------------------------------------------------------------------------------------------- */
+
+void flow_keep_end(struct relay_pair *pair, bool kept)
+{
+    if (pair->kept != kept)
+        pair->worker->kept += kept ? 1 : -1u;
+    pair->kept = kept;
+}
+
+/* Whether TO is to hear of it, and its answer comes still. */
+static bool passes_end(struct relay_pair *pair)
+{
+    struct way way = way_of(pair->end[1], pair->rule->to.address, &relay_settings.way);
+
+    if (way.kind == WAY_HALF_CLOSES)
+        return true;
+    pair->moved = true;                 /* the silence begins here */
+    flow_keep_end(pair, way.kind == WAY_UNKNOWN);
+    relay_tell_kept(pair->rule, pair->number, &way);
+    return false;
+}
+
+void flow_try_end(struct relay_pair *pair)
+{
+    flow_keep_end(pair, false);
+    pair->tried = true;
+    way_half_close(pair->end[1], NULL);
+}
+
 /* --- One flow ---------------------------------------------------------------------------------------------------------- */
 
 void flow_give_up(struct relay_pair *pair, int from)
@@ -186,7 +222,7 @@ static void carry_end(struct relay_pair *pair, int from)
 
     flow->over = true;
     flow_release(pair, flow);
-    if (from == 0 ? pair_passes_end(pair) : !pair->tried)      /* what may be cut has no end */
+    if (from == 0 ? passes_end(pair) : !pair->tried)      /* what may be cut has no end */
         way_half_close(pair->end[!from], NULL);
 }
 

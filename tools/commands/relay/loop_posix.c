@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The threads of `virtsock relay` on a POSIX system. The first accepts, and deals clients out (doors_posix.c); each serves its own, keeps
- * their time, and shares nothing with the others but counters and its inbox.
+ * The threads of `virtsock relay` on a POSIX system. The first accepts, and deals clients out (doors_posix.c); each serves
+ * its own, and keeps their time.
  */
 #include <stdlib.h>
 
@@ -12,8 +12,6 @@
 
 #define TICK_US     1000000             /* how often a sender that waits is tried: no event tells that a peer takes no more */
 
-struct relay_threads relay;
-
 static void wake_first(void)
 {
     struct loop *first = relay.first;
@@ -23,43 +21,6 @@ static void wake_first(void)
 }
 
 /* --- Pairs ------------------------------------------------------------------------------------------------------------- */
-
-static void leave(struct relay_pair *pair)
-{
-    struct relay_pair **list = pair->worker->pairs;
-
-    if (pair->before != NULL)
-        pair->before->next = pair->next;
-    else if (list[pair->state] == pair)
-        list[pair->state] = pair->next;
-    if (pair->next != NULL)
-        pair->next->before = pair->before;
-}
-
-void pair_enter(struct relay_pair *pair, enum relay_state state)
-{
-    struct relay_pair **list = &pair->worker->pairs[state];
-
-    leave(pair);
-    pair->state = state;
-    pair->before = NULL;
-    pair->next = *list;
-    if (*list != NULL)
-        (*list)->before = pair;
-    *list = pair;
-}
-
-void pair_send(struct worker *worker, struct relay_pair *pair)
-{
-    struct relay_pair *first = worker->inbox;
-
-    relay.sending++;
-    do
-        pair->more = first;
-    while (!atomic_compare_exchange_weak(&worker->inbox, &first, pair));
-    loop_wake(worker->loop);
-    relay.sending--;
-}
 
 /* Those that have ended since the last step. One that is in the list of those with more is taken out of that first. */
 static void free_over(struct worker *w)
@@ -72,7 +33,7 @@ static void free_over(struct worker *w)
         if (pair->has_more)
             continue;
         tell |= pair->rule->limits.max != ARG_UNSET;
-        leave(pair);
+        pair_leave(pair);
         free(pair);
         tell |= --w->load == 0;
     }
@@ -124,7 +85,7 @@ static void tick(struct worker *w, int64_t now_us)
         if (idle_ms >= 0 && now_us - pair->due_us > idle_ms * 1000)
             pair_end(pair, RELAY_IDLE, NULL);
         else if (pair->kept && now_us - pair->due_us > RELAY_KEPT_MS * INT64_C(1000))
-            pair_try_end(pair);
+            flow_try_end(pair);
         else if (pair->flow[0].stalled || pair->flow[1].stalled)
             pair_carry(pair, 3);
     }

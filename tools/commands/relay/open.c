@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the rules of `virtsock relay` take clients from, and connect them to: listeners, sockets that were passed on, standard input and
- * output. See relay.h.
+ * What the rules of `virtsock relay` take clients from: listeners, sockets that were passed on, standard input and output.
+ * See relay.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,97 +9,7 @@
 #include "common/peer.h"
 #include "common/report.h"
 #include "platform/daemon.h"
-#include "platform/tool.h"
 #include "relay.h"
-
-#define CHUNK 65536
-
-static int no_memory(void)
-{
-    report_line("out of memory");
-    return EXIT_FAILED;
-}
-
-/* --- Standard input and output ----------------------------------------------------------------------------------------- */
-
-/* Pipes, files and terminals are read and written by a thread a direction, and are one end of a pair of sockets so: cat.c says why. */
-static struct {
-    virtsock_stream   *stream;          /* its other end is the conversation's */
-    struct tool_event *written;
-    atomic_int         code;
-    atomic_bool        broke;           /* input could not be read */
-    char               in[CHUNK], out[CHUNK];
-} standard;
-
-static void read_input(void *unused)
-{
-    virtsock_status status = VIRTSOCK_OK;
-    int64_t         n = 0;
-
-    (void)unused;
-    while (status == VIRTSOCK_OK && (n = tool_input(standard.in, sizeof standard.in)) > 0)
-        status = peer_send(standard.stream, standard.in, (size_t)n, -1, NULL);
-    if (n < 0) {
-        standard.code = report_system("standard input", (int)-n);
-        standard.broke = true;
-    }
-    virtsock_stream_shutdown(standard.stream, VIRTSOCK_SHUT_SEND, NULL);
-}
-
-static void write_output(void *unused)
-{
-    size_t n;
-    int    code = 0;
-
-    (void)unused;
-    while (code == 0 && virtsock_stream_recv(standard.stream, standard.out, sizeof standard.out, &n, -1, NULL) == VIRTSOCK_OK)
-        code = tool_output(standard.out, n);
-    if (code != 0) {
-        standard.code = report_system("standard output", code);
-        virtsock_stream_shutdown(standard.stream, VIRTSOCK_SHUT_RECV, NULL);
-    } else {
-        daemon_end_output();
-    }
-    tool_event_set(standard.written);
-}
-
-static int refuse_standard(void)
-{
-    report_line("standard input and output are nothing that this system can relay: use virtsock cat");
-    return EXIT_FAILED;
-}
-
-static int open_standard(virtsock_stream **out)
-{
-    virtsock_fd inetd = daemon_inetd(), pair[2];
-
-    if (inetd != -1) {
-        virtsock_error err;
-
-        return virtsock_stream_from_fd(out, inetd, NULL, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
-    }
-    if (!daemon_pair(pair))
-        return refuse_standard();
-    standard.written = tool_event_new();
-    if (standard.written == NULL || virtsock_stream_from_fd(out, pair[0], NULL, NULL) != VIRTSOCK_OK
-        || virtsock_stream_from_fd(&standard.stream, pair[1], NULL, NULL) != VIRTSOCK_OK
-        || !tool_thread(write_output, NULL) || !tool_thread(read_input, NULL))
-        return no_memory();
-    return EXIT_DONE;
-}
-
-bool relay_input_broke(const struct relay_rule *rule, int end)
-{
-    return standard.broke && (end == 0 ? rule->from.kind : rule->to.kind) == RELAY_STANDARD;
-}
-
-int relay_finish_standard(void)
-{
-    if (standard.stream == NULL)
-        return EXIT_DONE;
-    tool_event_wait(standard.written, -1);
-    return standard.code;
-}
 
 /* --- Sources ----------------------------------------------------------------------------------------------------------- */
 
@@ -145,7 +55,7 @@ static int adopt(struct sources *s, virtsock_fd fd)
     virtsock_error       err;
 
     if (source == NULL)
-        return no_memory();
+        return report_no_memory();
     source->shared = true;
     if (virtsock_listener_from_fd(&source->listener, fd, s->rule->listening, &err) == VIRTSOCK_OK) {
         tell_where(source);
@@ -180,7 +90,7 @@ static int open_address(struct sources *s)
     virtsock_error       err;
 
     if (source == NULL)
-        return no_memory();
+        return report_no_memory();
     source->shared = fd;
     if (virtsock_listen(&source->listener, s->rule->from.address, s->rule->listening, &err) == VIRTSOCK_OK) {
         tell_where(source);
@@ -200,8 +110,8 @@ static int open_input(struct sources *s)
     if (inetd != -1)
         return adopt(s, inetd);
     if ((source = add(s)) == NULL)
-        return no_memory();
-    return open_standard(&source->client);
+        return report_no_memory();
+    return relay_open_standard(&source->client);
 }
 
 int relay_open(struct relay_source **out, struct relay_rule *rules)
@@ -212,7 +122,7 @@ int relay_open(struct relay_source **out, struct relay_rule *rules)
     *out = NULL;
     for (; rules != NULL && code == EXIT_DONE; rules = rules->next) {
         if (rules->to.kind == RELAY_STANDARD && !daemon_has_pairs)
-            return refuse_standard();
+            return relay_refuse_standard();
         s.rule = rules;
         switch (rules->from.kind) {
         case RELAY_ADDRESS:
@@ -242,15 +152,4 @@ void relay_close(struct relay_source *sources)
         free(sources);
         sources = next;
     }
-}
-
-/* --- TO ---------------------------------------------------------------------------------------------------------------- */
-
-virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err)
-{
-    *out = NULL;
-    if (rule->to.kind != RELAY_STANDARD)
-        return virtsock_connect(out, rule->to.address, rule->connecting, err);
-    *err = (virtsock_error){ .status = VIRTSOCK_E_SYSTEM, .op = "connect", .message = "standard output: it cannot be had" };
-    return open_standard(out) == EXIT_DONE ? VIRTSOCK_OK : err->status;
 }

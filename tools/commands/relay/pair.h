@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Conversations of `virtsock relay` on a POSIX system, and the threads that they belong to: flow_posix.c moves bytes, pair_posix.c
- * begins and ends a conversation, doors_posix.c accepts and deals clients out, loop_posix.c runs the threads and keeps their time.
+ * Conversations of `virtsock relay` on a POSIX system, and the threads that they belong to, from below: worker_posix.c has
+ * a thread's lists and its inbox, flow_posix.c moves bytes, pair_posix.c begins and ends a conversation, doors_posix.c
+ * accepts and deals clients out, loop_posix.c runs the threads and keeps their time. Each uses those before it.
  */
 #ifndef TOOL_RELAY_PAIR_H
 #define TOOL_RELAY_PAIR_H
@@ -64,46 +65,7 @@ struct worker {
     char                        buffer[RELAY_CHUNK];
 };
 
-/* The first step towards TO, by the thread that has accepted the client, before its worker knows of it: so of those who find no descriptor
- * for TO there is one at a time. */
-virtsock_status pair_step(struct relay_pair *pair, virtsock_error *err);
-/* What comes of it; from then on its worker drives it. err: unless OK or AGAIN. */
-void pair_begin(struct relay_pair *pair, virtsock_status stepped, const virtsock_error *err);
-/* CONNECTING: the time has come. */
-void pair_connect(struct relay_pair *pair);
-/* JOINED: moves what can be moved; flows has a bit for each. */
-void pair_carry(struct relay_pair *pair, int flows);
-/* Any state but OVER: forgets both sockets. Ends that were not reached in order are broken. The worker's list of those that are OVER has it. */
-void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_error *err);
-
-/* The client has ended its sending: whether TO is to hear of it, and its answer comes still. */
-bool pair_passes_end(struct relay_pair *pair);
-/* JOINED: nothing moves while its end is kept. */
-void pair_try_end(struct relay_pair *pair);
-
-bool pair_is(const struct relay_pair *pair, int end, virtsock_item item, int64_t what);
-
-/* --- Flows: from one end to the other ----------------------------------------------------------------------------------- */
-
-enum flow_next { FLOW_WAITS, FLOW_HAS_MORE, FLOW_BROKE };
-
-/* Takes and gives until an end waits, or it is another's turn. */
-enum flow_next flow_carry(struct relay_pair *pair, int from);
-/* All that is pending. False: it waits, or the flow is over, or broken. */
-bool flow_deliver(struct relay_pair *pair, int from);
-/* Nothing more can be given: what was taken is lost, and the sender learns that nobody takes. */
-void flow_give_up(struct relay_pair *pair, int from);
-/* Whether it waits for room. */
-void flow_stall(struct relay_pair *pair, struct relay_flow *flow, bool stalled);
-/* What it holds. */
-void flow_release(struct relay_pair *pair, struct relay_flow *flow);
-
-/* --- Threads ------------------------------------------------------------------------------------------------------------ */
-
-/* Of the loop: moves a pair to the list of that state. */
-void pair_enter(struct relay_pair *pair, enum relay_state state);
-/* A thread that is done with a pair gives it back. From any thread. */
-void pair_send(struct worker *worker, struct relay_pair *pair);
+/* --- Threads: worker_posix.c -------------------------------------------------------------------------------------------- */
 
 struct relay_threads {
     struct worker         *worker[RELAY_THREADS];
@@ -118,8 +80,52 @@ struct relay_threads {
 };
 extern struct relay_threads relay;
 
+/* Of its worker: moves a pair to the list of that state; takes it out of its list. */
+void pair_enter(struct relay_pair *pair, enum relay_state state);
+void pair_leave(struct relay_pair *pair);
+/* To its worker: one that is new, or that a thread of its own is done with. From any thread. */
+void pair_send(struct worker *worker, struct relay_pair *pair);
 
-/* Of the first thread. Opens those of listeners, and takes clients that are there already. False: the system has no room. */
+/* --- Flows, from one end to the other: flow_posix.c --------------------------------------------------------------------- */
+
+enum flow_next { FLOW_WAITS, FLOW_HAS_MORE, FLOW_BROKE };
+
+/* Takes and gives until an end waits, or it is another's turn. */
+enum flow_next flow_carry(struct relay_pair *pair, int from);
+/* All that is pending. False: it waits, or the flow is over, or broken. */
+bool flow_deliver(struct relay_pair *pair, int from);
+/* Nothing more can be given: what was taken is lost, and the sender learns that nobody takes. */
+void flow_give_up(struct relay_pair *pair, int from);
+/* Whether it waits for room. */
+void flow_stall(struct relay_pair *pair, struct relay_flow *flow, bool stalled);
+/* What it holds. */
+void flow_release(struct relay_pair *pair, struct relay_flow *flow);
+
+/* Whether the client's end is kept from TO. */
+void flow_keep_end(struct relay_pair *pair, bool kept);
+/* JOINED: nothing moves while it is; TO is told after all. */
+void flow_try_end(struct relay_pair *pair);
+
+bool pair_is(const struct relay_pair *pair, int end, virtsock_item item, int64_t what);
+
+/* --- Conversations: pair_posix.c ---------------------------------------------------------------------------------------- */
+
+/* The first step towards TO, by the thread that has accepted the client, before its worker knows of it: so of those who
+ * find no descriptor for TO there is one at a time. */
+virtsock_status pair_step(struct relay_pair *pair, virtsock_error *err);
+/* What comes of it; from then on its worker drives it. err: unless OK or AGAIN. */
+void pair_begin(struct relay_pair *pair, virtsock_status stepped, const virtsock_error *err);
+/* CONNECTING: the time has come. */
+void pair_connect(struct relay_pair *pair);
+/* JOINED: moves what can be moved; flows has a bit for each. */
+void pair_carry(struct relay_pair *pair, int flows);
+/* Any state but OVER: forgets both sockets. Ends that were not reached in order are broken. The worker's list of those that
+ * are OVER has it. */
+void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_error *err);
+
+/* --- Doors, of the first thread: doors_posix.c -------------------------------------------------------------------------- */
+
+/* Opens those of listeners, and takes clients that are there already. False: the system has no room. */
 bool doors_open(struct relay_source *sources);
 /* Takes clients that could not be taken before. When the next is to be tried: INT64_MAX at an event. */
 void doors_keep(int64_t now_us);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "common/peer.h"
-#include "common/report.h"
 #include "platform/daemon.h"
 #include "platform/tool.h"
 #include "pair.h"
@@ -13,13 +12,6 @@
 #define PAUSE_US 100000                 /* after a connection for which the system had nothing to give */
 
 enum { FIRST = 1, SECOND = 2, BOTH = 3 };       /* flows */
-
-bool pair_is(const struct relay_pair *pair, int end, virtsock_item item, int64_t what)
-{
-    int64_t value = 0;
-
-    return virtsock_stream_get(pair->end[end], item, &value, NULL) == VIRTSOCK_OK && value == what;
-}
 
 /* --- Both -------------------------------------------------------------------------------------------------------------- */
 
@@ -75,34 +67,6 @@ void pair_carry(struct relay_pair *pair, int flows)
         pair->more = pair->worker->more;
         pair->worker->more = pair;
     }
-}
-
-/* --- A client's end ---------------------------------------------------------------------------------------------------- */
-
-static void keep_end(struct relay_pair *pair, bool kept)
-{
-    if (pair->kept != kept)
-        pair->worker->kept += kept ? 1 : -1u;
-    pair->kept = kept;
-}
-
-bool pair_passes_end(struct relay_pair *pair)
-{
-    struct way way = way_of(pair->end[1], pair->rule->to.address, &relay_settings.way);
-
-    if (way.kind == WAY_HALF_CLOSES)
-        return true;
-    pair->moved = true;                 /* the silence begins here */
-    keep_end(pair, way.kind == WAY_UNKNOWN);
-    relay_tell_kept(pair->rule, pair->number, &way);
-    return false;
-}
-
-void pair_try_end(struct relay_pair *pair)
-{
-    keep_end(pair, false);
-    pair->tried = true;
-    way_half_close(pair->end[1], NULL);
 }
 
 /* --- Beginning and ending ---------------------------------------------------------------------------------------------- */
@@ -291,6 +255,6 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
     free(pair->talk);
     pair->talk = NULL;
     starve(pair, false);
-    keep_end(pair, false);
+    flow_keep_end(pair, false);
     pair_enter(pair, RELAY_OVER);
 }

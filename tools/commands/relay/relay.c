@@ -6,17 +6,9 @@
 #include "relay.h"
 
 #include "commands/commands.h"
-#include "common/peer.h"
 #include "common/report.h"
 #include "platform/daemon.h"
 #include "platform/tool.h"
-
-#define DRAIN_MS 10000                  /* unless --drain says */
-
-struct relay_settings relay_settings = {
-    .limits = { .timeout_ms = ARG_UNSET, .wait_ms = ARG_UNSET, .stays_ms = ARG_UNSET, .idle_ms = ARG_UNSET, .mode = ARG_UNSET, .max = ARG_UNSET },
-    .drain_ms = DRAIN_MS, .threads = ARG_UNSET
-};
 
 static struct relay_rule *rules;
 

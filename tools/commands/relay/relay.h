@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The parts of `virtsock relay`: rules (rules.c), what they open (open.c), what becomes of clients (loop_posix.c with
- * pair_posix.c, serve_windows.c), and what is told of it (report.c).
+ * The parts of `virtsock relay`: what the command line says (settings.c), rules (rules.c), what is told (report.c), standard
+ * input and output (standard.c), datagrams (syslog_posix.c), what rules open (open.c), and what becomes of clients
+ * (loop_posix.c with what pair.h names, serve_windows.c).
  */
 #ifndef TOOL_RELAY_H
 #define TOOL_RELAY_H
@@ -65,6 +66,20 @@ int relay_read_rules(struct relay_rule **out, char **operand, int count);
 /* A single client, and then no more: TO can be had once. */
 bool relay_is_single(const struct relay_rule *rule);
 
+/* --- Standard input and output, and TO --------------------------------------------------------------------------------- */
+
+/* One end of both, for a conversation. EXIT_DONE, or it was said why not. */
+int relay_open_standard(virtsock_stream **out);
+/* Says that this system has no such end; EXIT_FAILED. */
+int relay_refuse_standard(void);
+/* Whether that end of a rule is standard input, and could not be read: its end is none. */
+bool relay_input_broke(const struct relay_rule *rule, int end);
+/* After all conversations: until standard output has what it is to have. EXIT_DONE, or it was said why not. */
+int relay_finish_standard(void);
+
+/* Connects to TO, for a client. Blocks. */
+virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err);
+
 /* --- Sources ----------------------------------------------------------------------------------------------------------- */
 
 /* Where clients come from: a listener, or one that is there already. */
@@ -79,12 +94,6 @@ struct relay_source {
 /* Opens what all rules take clients from. EXIT_DONE, or it was said why not. */
 int relay_open(struct relay_source **out, struct relay_rule *rules);
 void relay_close(struct relay_source *sources);
-/* Connects to TO, for a client. Blocks. */
-virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err);
-/* Whether that end of a rule is standard input, and could not be read: its end is none. */
-bool relay_input_broke(const struct relay_rule *rule, int end);
-/* After all conversations: until standard output has what it is to have. EXIT_DONE, or it was said why not. */
-int relay_finish_standard(void);
 
 /* --- Conversations ----------------------------------------------------------------------------------------------------- */
 

@@ -26,12 +26,6 @@ static int wrong(const struct place *place, const char *text, const char *why)
     return report_usage("%s: %s", text, why);
 }
 
-static int no_memory(void)
-{
-    report_line("out of memory");
-    return EXIT_FAILED;
-}
-
 /* --- Ends -------------------------------------------------------------------------------------------------------------- */
 
 static bool begins(const char *text, const char *with, const char **rest)
@@ -47,7 +41,7 @@ static int read_end(struct relay_end *end, const char *text, bool from, const st
     virtsock_error err;
 
     if ((end->text = malloc(strlen(text) + 1)) == NULL)
-        return no_memory();
+        return report_no_memory();
     text = strcpy(end->text, text);
     if (strcmp(text, "-") == 0) {
         end->kind = RELAY_STANDARD;
@@ -121,7 +115,7 @@ static int make_options(struct relay_rule *rule, const struct place *place)
     rule->listening = virtsock_options_new();
     rule->connecting = virtsock_options_new();
     if (rule->listening == NULL || rule->connecting == NULL)
-        return no_memory();
+        return report_no_memory();
     for (int i = 0; i < limits->allow.count && status == VIRTSOCK_OK; i++)
         status = virtsock_options_allow(rule->listening, limits->allow.item[i], &err);
     if (status == VIRTSOCK_OK)
@@ -164,7 +158,7 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
         if (word[n] != '=' || strlen(keys[i].name) != n || memcmp(keys[i].name, word, n) != 0)
             continue;
         if (keys[i].kind == ARG_LIST && (value = copy(value)) == NULL)          /* it is kept */
-            return no_memory();
+            return report_no_memory();
         want = args_store(&keys[i], value);
         return want == NULL ? EXIT_DONE : wrong(place, word, want);
     }
@@ -211,7 +205,7 @@ static int add_rule(struct reader *r, const char *from, const char *to, const st
     int                code;
 
     if (rule == NULL)
-        return no_memory();
+        return report_no_memory();
     if ((code = read_end(&rule->from, from, true, place)) == EXIT_DONE)
         code = read_end(&rule->to, to, false, place);
     return code == EXIT_DONE ? finish_rule(r, rule, place) : code;
@@ -228,7 +222,7 @@ static int read_line(struct reader *r, char *line, const struct place *place)
 
         *end = '\0';
         if (count == 0 && (rule = new_rule(r)) == NULL)
-            return no_memory();
+            return report_no_memory();
         if (count > 1 && strncmp(word, "allow=", 6) == 0 && rule->limits.allow.item[0] == relay_settings.limits.allow.item[0])
             rule->limits.allow = (struct arg_list){ .count = 0 };
         if (count < 2)

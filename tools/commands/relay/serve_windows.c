@@ -98,12 +98,3 @@ int relay_serve(struct relay_source *sources, const struct relay_rule *rules)
     tool_on_stop(NULL, NULL);
     return begun ? EXIT_DONE : EXIT_FAILED;
 }
-
-int relay_syslog_start(struct relay_rule *rule)
-{
-    return report_usage("%s: Windows has no such datagrams", rule->from.text);
-}
-
-void relay_syslog_stop(void)
-{
-}

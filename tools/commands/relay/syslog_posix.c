@@ -98,20 +98,15 @@ int relay_syslog_start(struct relay_rule *rule)
     s->frame = malloc(HEAD + MESSAGE_SIZE);
     s->last = malloc(HEAD + MESSAGE_SIZE);
     s->ended = tool_event_new();
-    if (s->frame == NULL || s->last == NULL || s->ended == NULL) {
-        report_line("out of memory");
-        return EXIT_FAILED;
-    }
+    if (s->frame == NULL || s->last == NULL || s->ended == NULL)
+        return report_no_memory();
     code = daemon_datagrams(&s->fd, rule->from.name, rule->limits.mode == ARG_UNSET ? 0600 : (int)rule->limits.mode);
     if (code != 0)
         return report_system(rule->from.text, code);
     syslog_count++;
     if (relay_settings.verbose)
         report_line("datagrams at %s for %s", rule->from.name, rule->to.text);
-    if (tool_thread(forward_all, s))
-        return EXIT_DONE;
-    report_line("out of memory");
-    return EXIT_FAILED;
+    return tool_thread(forward_all, s) ? EXIT_DONE : report_no_memory();
 }
 
 /* Those that lie there are forwarded still, as long as that can go on. */

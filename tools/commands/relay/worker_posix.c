@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a thread of `virtsock relay` has: the lists of its conversations, by their states, and the inbox. It shares nothing
+ * else with the others but counters.
+ */
+#include "pair.h"
+
+struct relay_threads relay;
+
+/* --- Lists ------------------------------------------------------------------------------------------------------------- */
+
+void pair_leave(struct relay_pair *pair)
+{
+    struct relay_pair **list = pair->worker->pairs;
+
+    if (pair->before != NULL)
+        pair->before->next = pair->next;
+    else if (list[pair->state] == pair)
+        list[pair->state] = pair->next;
+    if (pair->next != NULL)
+        pair->next->before = pair->before;
+}
+
+void pair_enter(struct relay_pair *pair, enum relay_state state)
+{
+    struct relay_pair **list = &pair->worker->pairs[state];
+
+    pair_leave(pair);
+    pair->state = state;
+    pair->before = NULL;
+    pair->next = *list;
+    if (*list != NULL)
+        (*list)->before = pair;
+    *list = pair;
+}
+
+/* --- The inbox --------------------------------------------------------------------------------------------------------- */
+
+void pair_send(struct worker *worker, struct relay_pair *pair)
+{
+    struct relay_pair *first = worker->inbox;
+
+    relay.sending++;
+    do
+        pair->more = first;
+    while (!atomic_compare_exchange_weak(&worker->inbox, &first, pair));
+    loop_wake(worker->loop);
+    relay.sending--;
+}
