@@ -230,7 +230,9 @@ enum flow_next flow_carry(struct relay_pair *pair, int from)
 {
     struct relay_flow *flow = &pair->flow[from];
 
-    for (int turn = 0; turn < TURNS && !flow->over; turn++) {
+    if (flow->over)                     /* an event that comes late, or one for the other flow */
+        return FLOW_WAITS;
+    for (int turn = 0; turn < TURNS; turn++) {
         int64_t n;
 
         if (!flow_deliver(pair, from))

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+# ruff: noqa: F811
+"""`virtsock relay` where nothing moves: in no state of a conversation, or of a door, does it do anything. System calls are counted, and no
+time: a busy loop makes tens of thousands a second."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from test_relay import MIB, accept, connect, listener, place  # noqa: F401
+from test_relay_ends import fill, take
+from test_relay_service import traced
+from test_tools import eventually
+
+SECONDS = 2
+
+
+class Quiet:
+    """A relay under strace: calls() has how many it makes in two seconds."""
+
+    def __init__(self, place, pid):
+        self.place, self.pid, self.number = place, pid, 0
+
+    def log(self):
+        return (self.place / "log").read_text()
+
+    def lines(self):
+        return (self.place / "trace").read_text().splitlines()
+
+    def calls(self):
+        time.sleep(0.5)  # what was under way comes to rest
+        before = len(self.lines())
+        time.sleep(SECONDS)
+        made = [line.split(None, 1)[1].split("(")[0] for line in self.lines()[before:]]
+        print(*sorted((made.count(name), name) for name in set(made)))
+        return len(made)
+
+    def converse(self, server, stack, path="from"):
+        client = stack.enter_context(connect(self.place / path))
+        return client, stack.enter_context(accept(server))
+
+
+@pytest.fixture
+def quiet(place, need):
+    """quiet(WORDS): a relay from `from` to `to`, or as the words say."""
+    need(shutil.which("strace"), "strace is not installed")
+    need(subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode == 0, "strace may not trace")
+    with contextlib.suppress(ProcessLookupError), contextlib.ExitStack() as stack:  # it has ended already
+
+        def begin(*words):
+            if not words or not any("://" in word for word in words):
+                words = *words, f"unix://{place}/from", f"unix://{place}/to"
+            return Quiet(place, stack.enter_context(traced(place, [], *words)))
+
+        yield begin
+
+
+@pytest.fixture
+def stack():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def server(place, stack):
+    return stack.enter_context(listener(place / "to"))
+
+
+# --- Conversations ----------------------------------------------------------------------------------------------------------
+
+
+def test_open(quiet, server, stack):
+    r = quiet()
+    client, s = r.converse(server, stack)
+    client.sendall(b"request")
+    assert take(s, 7) == b"request"
+    assert r.calls() == 0
+
+
+def test_half_closed_early(quiet, server, stack):
+    """Before the relay has connected it, while it does, and after: the end may be told once more, when it was taken already."""
+    r = quiet()
+    for number in range(12):
+        client = stack.enter_context(connect(r.place / "from"))
+        client.sendall(b"request")
+        time.sleep(number % 4 / 100)
+        client.shutdown(socket.SHUT_WR)
+        s = stack.enter_context(accept(server))
+        assert take(s, 8) == b"request"
+    assert r.calls() == 0
+
+
+@pytest.mark.parametrize("size", [1, 65536, 200000, 1 << 20])
+def test_an_answer_and_then_silence(quiet, server, stack, size):
+    r = quiet()
+    for nap in (0, 0.05, 0.3):
+        client, s = r.converse(server, stack)
+        client.sendall(b"request")
+        client.shutdown(socket.SHUT_WR)
+        assert take(s, 8) == b"request"
+        time.sleep(nap)
+        s.sendall(MIB[:size]) if size < 100000 else os.write(s.fileno(), MIB[:100000])
+        assert take(client, min(size, 100000)) == MIB[: min(size, 100000)]
+        for at in range(100000, size, 100000):
+            s.sendall(MIB[at : min(at + 100000, size)])
+            assert take(client, min(100000, size - at)) == MIB[at : min(at + 100000, size)]
+    assert r.calls() == 0
+
+
+def test_a_server_has_ended_and_its_client_has_not(quiet, server, stack):
+    r = quiet()
+    for _ in range(4):
+        client, s = r.converse(server, stack)
+        s.sendall(b"banner")
+        s.shutdown(socket.SHUT_WR)
+        assert take(client, 7) == b"banner"
+        client.sendall(b"request")
+        assert take(s, 7) == b"request"
+    assert r.calls() == 0
+
+
+@pytest.mark.parametrize("ended", ["open", "half-closed", "gone"])
+def test_a_sender_and_a_slow_reader(quiet, server, stack, ended):
+    """That the reader takes no more is told by nobody: it is looked for, ever more seldom."""
+    r = quiet()
+    client, s = r.converse(server, stack)
+    fill(client)
+    if ended == "half-closed":
+        client.shutdown(socket.SHUT_WR)
+    elif ended == "gone":
+        client.close()
+    assert r.calls() <= 8
+
+
+def test_messages(quiet, place, stack):
+    server = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    server.bind(str(place / "to"))
+    server.listen()
+    server.settimeout(30)
+    r = quiet(f"unix://{place}/from?type=seqpacket", f"unix://{place}/to?type=seqpacket")
+    for number in range(4):
+        client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        client.connect(str(place / "from"))
+        client.send(b"request")
+        if number % 2:
+            client.shutdown(socket.SHUT_WR)
+        s = stack.enter_context(accept(server))
+        assert s.recv(100) == b"request"
+        client.shutdown(socket.SHUT_WR)
+        s.send(b"answer")
+        client.settimeout(30)
+        assert client.recv(100) == b"answer"
+    assert r.calls() == 0
+
+
+def test_tcp_and_its_ends(quiet, stack):
+    server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    r = quiet(f"tcp://127.0.0.1:{port}", "tcp://127.0.0.1:%d" % server.getsockname()[1])
+    for number in range(6):
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        client.sendall(b"request")
+        if number % 2:
+            client.shutdown(socket.SHUT_WR)
+        s = stack.enter_context(accept(server))
+        assert take(s, 7) == b"request"
+        s.sendall(b"answer")
+        if number % 3 == 0:
+            s.shutdown(socket.SHUT_WR)
+        assert take(client, 6) == b"answer"
+    assert r.calls() == 0
+
+
+def test_an_end_that_is_kept_back(quiet, server, stack):
+    r = quiet("--no-half-close")
+    client, s = r.converse(server, stack)
+    client.sendall(b"request")
+    client.shutdown(socket.SHUT_WR)
+    assert take(s, 7) == b"request"
+    assert r.calls() == 0
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["waits", "left"])
+def test_a_target_that_is_not_there(quiet, stack, left):
+    """It is looked for once in a while; what the client says, or that it leaves with its words unheard, makes no difference."""
+    r = quiet("--wait", "forever")
+    client = stack.enter_context(connect(r.place / "from"))
+    client.sendall(b"words")
+    eventually(lambda: "client 1 of" in r.log())
+    if left:
+        client.close()
+    time.sleep(2)  # its pauses have grown
+    assert r.calls() <= 60
+
+
+# --- Asked to end -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patience", ["60", "forever"])
+def test_draining(quiet, server, stack, patience):
+    r = quiet("--drain", patience)
+    client, s = r.converse(server, stack)
+    client.sendall(b"request")
+    client.shutdown(socket.SHUT_WR)
+    assert take(s, 8) == b"request"
+    os.kill(r.pid, signal.SIGTERM)
+    eventually(lambda: not (r.place / "from").exists())
+    assert r.calls() == 0
+
+
+# --- Doors ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_door(quiet, server, stack):
+    r = quiet("--max", "1")
+    r.converse(server, stack)
+    waits = stack.enter_context(connect(r.place / "from"))
+    waits.sendall(b"words")
+    assert r.calls() == 0
