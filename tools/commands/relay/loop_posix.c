@@ -10,7 +10,9 @@
 #include "platform/tool.h"
 #include "pair.h"
 
-#define TICK_US     1000000             /* how often a sender that waits is tried: no event tells that a peer takes no more */
+#define TICK_US     1000000             /* how often it is looked at what no event tells of */
+#define LOOK_MAX_US (8 * TICK_US)       /* and at a sender that goes on waiting */
+#define IDLE_MAX_US (60 * TICK_US)      /* how late an idle conversation ends, at most */
 
 static void wake_first(void)
 {
@@ -69,12 +71,29 @@ static void carry_more(struct worker *w)
 
 /* --- Time -------------------------------------------------------------------------------------------------------------- */
 
+/* A sender that waits tries again, ever more seldom while nothing moves: no event tells that a peer takes no more. */
+static void look_again(struct relay_pair *pair, int64_t now_us)
+{
+    pair->pause_us = pair->due_us == now_us ? 0 : pair->pause_us * 2 + TICK_US;
+    pair->pause_us = pair->pause_us > LOOK_MAX_US ? LOOK_MAX_US : pair->pause_us;
+    pair->look_us = now_us + pair->pause_us;
+    pair_carry(pair, (pair->flow[0].stalled ? 1 : 0) | (pair->flow[1].stalled ? 2 : 0));
+}
+
+/* How often: what was not moved lies as long as it may. */
+static int64_t ticks_us(const struct worker *w)
+{
+    int64_t idle_us = w->pairs[RELAY_JOINED] != NULL ? relay.idle_us : INT64_MAX;
+
+    return w->stalled + w->kept > 0 && idle_us > TICK_US ? TICK_US : idle_us;
+}
+
 /* Senders that wait try again, and conversations in which nothing moves end. */
 static void tick(struct worker *w, int64_t now_us)
 {
     struct relay_pair *next;
 
-    w->tick_us = now_us + relay.tick_us;
+    w->ticked_us = now_us;
     for (struct relay_pair *pair = w->pairs[RELAY_JOINED]; pair != NULL; pair = next) {
         int64_t idle_ms = pair->rule->limits.idle_ms;
 
@@ -86,14 +105,16 @@ static void tick(struct worker *w, int64_t now_us)
             pair_end(pair, RELAY_IDLE, NULL);
         else if (pair->kept && now_us - pair->due_us > RELAY_KEPT_MS * INT64_C(1000))
             flow_try_end(pair);
-        else if (pair->flow[0].stalled || pair->flow[1].stalled)
-            pair_carry(pair, 3);
+        else if ((pair->flow[0].stalled || pair->flow[1].stalled) && (pair->due_us == now_us || now_us >= pair->look_us))
+            look_again(pair, now_us);
     }
 }
 
-static bool ticks(const struct worker *w)
+static int64_t tick_due_us(const struct worker *w)
 {
-    return w->stalled + w->kept > 0 || (relay.watches_idle && w->pairs[RELAY_JOINED] != NULL);
+    int64_t every_us = ticks_us(w);
+
+    return every_us == INT64_MAX ? INT64_MAX : w->ticked_us + every_us;
 }
 
 /* Whatever is under way. Those with threads of their own come back by the inbox. */
@@ -118,7 +139,7 @@ static void keep_time(struct worker *w)
         if (pair->due_us <= now_us)
             pair_connect(pair);
     }
-    if (ticks(w) && now_us >= w->tick_us)
+    if (now_us >= tick_due_us(w))
         tick(w, now_us);
     if (relay.cut)
         cut_all(w);
@@ -127,7 +148,7 @@ static void keep_time(struct worker *w)
 /* Until something is due: milliseconds, -1 for ever. */
 static int patience(const struct worker *w)
 {
-    int64_t due_us = ticks(w) ? w->tick_us : INT64_MAX, left_us;
+    int64_t due_us = tick_due_us(w), left_us;
 
     if (w->more != NULL || w->pairs[RELAY_OVER] != NULL)
         return 0;
@@ -249,19 +270,27 @@ static bool start_workers(void)
     return true;
 }
 
+/* A part of it, so that it ends not much later. */
+static int64_t idle_tick_us(int64_t idle_ms)
+{
+    int64_t tick_us;
+
+    if (idle_ms < 0)
+        return INT64_MAX;
+    tick_us = idle_ms * 250;
+    if (tick_us > TICK_US)
+        tick_us = idle_ms * 1000 / 16 > TICK_US ? idle_ms * 1000 / 16 : TICK_US;
+    return tick_us < 10000 ? 10000 : tick_us > IDLE_MAX_US ? IDLE_MAX_US : tick_us;
+}
+
 static void read_limits(const struct relay_rule *rules)
 {
-    relay.tick_us = TICK_US;
+    relay.idle_us = INT64_MAX;
     for (; rules != NULL; rules = rules->next) {
-        int64_t idle_us;
+        int64_t idle_us = idle_tick_us(rules->limits.idle_ms);
 
         relay.stays |= rules->from.kind == RELAY_SYSLOG;
-        if (rules->limits.idle_ms < 0)
-            continue;
-        relay.watches_idle = true;
-        idle_us = rules->limits.idle_ms * 250;          /* a quarter, so that it ends not much later */
-        idle_us = idle_us < 10000 ? 10000 : idle_us;
-        relay.tick_us = idle_us < relay.tick_us ? idle_us : relay.tick_us;
+        relay.idle_us = idle_us < relay.idle_us ? idle_us : relay.idle_us;
     }
 }
 

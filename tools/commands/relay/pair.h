@@ -38,6 +38,7 @@ struct relay_pair {
     virtsock_stream   *end[2];
     struct relay_flow  flow[2];         /* from each end to the other */
     int64_t            due_us;          /* CONNECTING: the next step; JOINED: of the last tick before which a byte moved */
+    int64_t            look_us, pause_us;       /* JOINED, and a sender waits: the next look at it, and how long after the latest */
     struct relay_talk *talk;            /* THREADED */
     unsigned           number;
     virtsock_status    stepped;         /* for pair_begin */
@@ -60,7 +61,7 @@ struct worker {
     int                         pipes[RELAY_PIPES][2], pipe_count;
     unsigned                    stalled, kept;  /* flows; ends */
     atomic_uint                 load, starved;  /* conversations, and such as wait for a descriptor */
-    int64_t                     tick_us;        /* the next */
+    int64_t                     ticked_us;      /* the latest tick */
     struct tool_event          *ended;
     char                        buffer[RELAY_CHUNK];
 };
@@ -70,10 +71,10 @@ struct worker {
 struct relay_threads {
     struct worker         *worker[RELAY_THREADS];
     int                    workers;
-    int64_t                tick_us;     /* how often idle conversations are looked for */
+    int64_t                idle_us;     /* how often idle conversations are looked for; INT64_MAX: never */
     int64_t                cut_us;      /* when patience ends */
     bool                   stays;       /* there is more than doors */
-    bool                   watches_idle, draining;
+    bool                   draining;
     atomic_bool            stop, cut, over;     /* asked to end; out of patience; done */
     _Atomic(struct loop *) first;
     atomic_uint            sending;     /* threads that are about to wake a loop, which must be there */
