@@ -8,12 +8,13 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 
 import pytest
 from test_relay import MIB, accept, connect, listener, place  # noqa: F401
-from test_relay_ends import fill, take
+from test_relay_ends import SHUT_WRITE, fill, take
 from test_relay_service import traced
 from test_tools import eventually
 
@@ -176,6 +177,19 @@ def test_tcp_and_its_ends(quiet, stack):
             s.shutdown(socket.SHUT_WR)
         assert take(client, 6) == b"answer"
     assert r.calls() == 0
+
+
+def test_frames_half_closed(quiet, stack):
+    """They have no descriptor that a loop could wait for: what wakes nobody is looked for, ever more seldom."""
+    server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    r = quiet(f"tcp://127.0.0.1:{port}?half-close=framed", "tcp://127.0.0.1:%d" % server.getsockname()[1])
+    client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+    s = stack.enter_context(accept(server))
+    client.sendall(struct.pack("<I", 7) + b"request" + SHUT_WRITE)
+    assert take(s, 8) == b"request"
+    assert r.calls() <= 16
 
 
 def test_an_end_that_is_kept_back(quiet, server, stack):

@@ -9,8 +9,7 @@
 #include "common/way.h"
 
 #define CHUNK   65536
-#define LOOK_MS 1000                    /* how often it is looked whether the other direction has ended the conversation */
-#define LOOK_AGAIN_MS 50                /* and where nothing wakes: frames have no descriptor */
+#define LOOK_MS 1000                    /* how often it is looked whether a peer has gone of which nothing tells */
 #define CLOSE_MS 60000                  /* for a peer of frames to read what is under way, and to answer Close */
 
 static void shut(const struct join *join, int end, int how)
@@ -100,11 +99,21 @@ static virtsock_status carry(struct join *join, int from)
     return status;
 }
 
+/* For a change at that end, or the end of the other direction, if either wakes; frames have no descriptor to wait for. */
+static void wait_for_more(struct join *join, int from)
+{
+    virtsock_fd fd = virtsock_stream_fd(join->end[from]);
+
+    if (fd == -1)
+        tool_event_wait(join->ended[!from], LOOK_MS);
+    else
+        tool_poll(fd, 0, LOOK_MS);
+}
+
 /* One direction. Its end is carried over; then what is left to wait for is that the sender goes, or that the other direction ends, which
  * shuts this end's sending side: a hang-up either way, and where the system tells of none, the other thread does. */
 static void run_direction(struct join *join, int from)
 {
-    virtsock_fd     fd = virtsock_stream_fd(join->end[from]);
     virtsock_status status = carry(join, from);
     enum peer_state peer = PEER_THERE;
     bool            over = status == VIRTSOCK_OK || status == VIRTSOCK_E_EOF;
@@ -120,10 +129,11 @@ static void run_direction(struct join *join, int from)
     else if (status == VIRTSOCK_E_EOF)
         carry_end(join, from);
     join->over[from] = true;
+    tool_event_set(join->ended[from]);
     while (over && !join->broken && !join->over[!from] && (peer = peer_look(join->end[from])) == PEER_THERE) {
         if (from == 0 && status == VIRTSOCK_E_EOF)
             try_end(join);
-        tool_poll(fd, 0, fd == -1 ? LOOK_AGAIN_MS : LOOK_MS);
+        wait_for_more(join, from);
     }
     if (!join->broken)
         break_off(join, (!over && status != VIRTSOCK_E_CANCELLED) || peer == PEER_BROKE || join->silent);
@@ -134,6 +144,7 @@ static void run_back(void *argument)
     struct join *join = argument;
 
     run_direction(join, 1);
+    tool_event_set(join->ended[1]);
     tool_event_set(join->back);
 }
 
@@ -151,13 +162,19 @@ bool join_streams(struct join *join)
     bool begun;
 
     join->back = tool_event_new();
-    begun = join->back != NULL && tool_thread(run_back, join);
+    for (int i = 0; i < 2; i++)
+        join->ended[i] = tool_event_new();
+    begun = join->back != NULL && join->ended[0] != NULL && join->ended[1] != NULL && tool_thread(run_back, join);
     if (begun && join->breaks)
         run_to_the_first_byte(join);
     else if (begun)
         run_direction(join, 0);
-    if (begun)
+    if (begun) {
+        tool_event_set(join->ended[0]);
         tool_event_wait(join->back, -1);
+    }
     tool_event_free(join->back);
+    for (int i = 0; i < 2; i++)
+        tool_event_free(join->ended[i]);
     return begun;
 }

@@ -25,7 +25,7 @@ struct join {
     atomic_bool        broken, over[2]; /* this and what follows is join_streams' own */
     atomic_bool        tried;           /* end[1] was told after all, and nothing has come from there since */
     atomic_int_least64_t moved_us;      /* when end[1] has said something, or end[0] its end */
-    struct tool_event *back;
+    struct tool_event *ended[2], *back; /* each direction; the thread of the second */
 };
 
 /* Carries bytes until both directions have ended, or one end has gone altogether. Half-closes are carried over. The streams stay open,
