@@ -5,6 +5,7 @@ time: a busy loop makes tens of thousands a second."""
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import time
 import pytest
 from test_relay import MIB, accept, connect, listener, place  # noqa: F401
 from test_relay_ends import SHUT_WRITE, fill, take
-from test_relay_service import traced
+from test_relay_service import descriptors, traced
 from test_tools import eventually
 
 SECONDS = 2
@@ -244,3 +245,36 @@ def test_a_full_door(quiet, server, stack):
     waits = stack.enter_context(connect(r.place / "from"))
     waits.sendall(b"words")
     assert r.calls() == 0
+
+
+def test_out_of_descriptors(quiet, server, stack):
+    """Others of this machine may have them, so it is tried again, ever more seldom."""
+    r = quiet("--threads", "1")
+    limits = resource.prlimit(r.pid, resource.RLIMIT_NOFILE)
+    have = len(descriptors(r.pid))
+    resource.prlimit(r.pid, resource.RLIMIT_NOFILE, (have + 1, limits[1]))  # one for a client, none for its target
+    client = stack.enter_context(connect(r.place / "from"))
+    stack.enter_context(connect(r.place / "from"))
+    client.sendall(b"words")
+    time.sleep(2)
+    assert r.calls() <= 16
+    resource.prlimit(r.pid, resource.RLIMIT_NOFILE, limits)
+    s = stack.enter_context(accept(server))
+    assert take(s, 5) == b"words"
+
+
+def test_descriptors_that_come_back_are_used_at_once(quiet, server, stack):
+    """Of a conversation that ends: not only when the pause is over."""
+    r = quiet("--threads", "1")
+    first, s = r.converse(server, stack)
+    limits = resource.prlimit(r.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(r.pid, resource.RLIMIT_NOFILE, (len(descriptors(r.pid)) + 1, limits[1]))
+    client = stack.enter_context(connect(r.place / "from"))
+    client.sendall(b"words")
+    time.sleep(2.5)  # the pauses are long by now
+    begun = len(r.lines())
+    first.close()
+    s.close()
+    assert take(stack.enter_context(accept(server)), 5) == b"words"
+    calls = "".join(r.lines()[begun:])
+    assert calls.index("close(") < calls.index("socket(") and "socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0) = -1" not in calls

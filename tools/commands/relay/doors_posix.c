@@ -10,13 +10,14 @@
 #include "platform/tool.h"
 #include "pair.h"
 
-#define PAUSE_US 100000                 /* after an accept for which the system had nothing to give */
-#define ACCEPTS  64                     /* in a row */
+#define ACCEPTS 64                     /* in a row */
 
 struct door {
     struct loop_watch    watch;
     struct relay_source *source;        /* NULL: it is closed */
     int64_t              due_us;        /* to be tried again, without an event; INT64_MAX: at an event */
+    int64_t              pause_us;      /* the latest; 0: it goes on */
+    unsigned             ends;          /* of relay.ends, when it was tried */
     bool                 full;          /* until a client of its rule has gone */
     bool                 told;          /* that accept fails */
 };
@@ -91,7 +92,9 @@ static bool is_starved(void)
 
 static void pause_door(struct door *door)
 {
-    door->due_us = tool_now_us() + PAUSE_US;
+    relay.pausing = true;
+    door->pause_us = relay_pause_us(door->pause_us);
+    door->due_us = tool_now_us() + door->pause_us;
     loop_want(relay.worker[0]->loop, &door->watch, 0);
 }
 
@@ -100,6 +103,7 @@ static void rest(struct door *door, virtsock_status status, const virtsock_error
 {
     if (status == VIRTSOCK_E_AGAIN) {
         door->told = false;
+        door->pause_us = 0;
         if (relay.draining)
             close_door(door);
         return;
@@ -119,6 +123,7 @@ static void open_door(struct door *door)
 
     door->due_us = INT64_MAX;
     door->full = false;
+    door->ends = relay.ends;
     loop_want(relay.worker[0]->loop, &door->watch, LOOP_RECV);
     for (int i = 0; i < ACCEPTS; i++) {
         if (is_full(source->rule)) {
@@ -135,6 +140,7 @@ static void open_door(struct door *door)
             return;
         }
         deal(source, client);
+        door->pause_us = 0;
         if (relay_is_single(source->rule)) {
             close_door(door);
             return;
@@ -176,14 +182,24 @@ bool doors_are_closed(void)
     return true;
 }
 
+/* It pauses, and somebody has given descriptors back. */
+static bool is_worth_a_try(const struct door *door)
+{
+    return door->pause_us > 0 && door->ends != relay.ends;
+}
+
 void doors_keep(int64_t now_us)
 {
+    bool pausing = false;
+
     for (int i = 0; i < door_count; i++) {
         struct door *door = &door_list[i];
 
-        if (door->source != NULL && ((door->full && !is_full(door->source->rule)) || door->due_us <= now_us))
+        if (door->source != NULL && ((door->full && !is_full(door->source->rule)) || door->due_us <= now_us || is_worth_a_try(door)))
             open_door(door);
+        pausing |= door->source != NULL && door->pause_us > 0;
     }
+    relay.pausing = pausing;
 }
 
 int64_t doors_due_us(void)

@@ -24,11 +24,21 @@ static void wake_first(void)
 
 /* --- Pairs ------------------------------------------------------------------------------------------------------------- */
 
+/* Descriptors, to those who wait for them. Whether a door may be one of them. */
+static bool give_back(void)
+{
+    relay.ends++;
+    for (int i = 0; i < relay.workers; i++)
+        if (relay.worker[i]->starved > 0)
+            loop_wake(relay.worker[i]->loop);
+    return relay.pausing;
+}
+
 /* Those that have ended since the last step. One that is in the list of those with more is taken out of that first. */
 static void free_over(struct worker *w)
 {
     struct relay_pair *pair = w->pairs[RELAY_OVER], *next;
-    bool               tell = false;
+    bool               tell = false, ended = false;
 
     for (; pair != NULL; pair = next) {
         next = pair->next;
@@ -38,7 +48,10 @@ static void free_over(struct worker *w)
         pair_leave(pair);
         free(pair);
         tell |= --w->load == 0;
+        ended = true;
     }
+    if (ended)
+        tell |= give_back();
     if (tell)
         wake_first();
 }
@@ -132,11 +145,14 @@ static void cut_all(struct worker *w)
 static void keep_time(struct worker *w)
 {
     int64_t            now_us = tool_now_us();
+    unsigned           ends = relay.ends;
+    bool               given = ends != w->ends;
     struct relay_pair *next;
 
+    w->ends = ends;
     for (struct relay_pair *pair = w->pairs[RELAY_CONNECTING]; pair != NULL; pair = next) {
         next = pair->next;
-        if (pair->due_us <= now_us)
+        if (pair->due_us <= now_us || (given && pair->starved))
             pair_connect(pair);
     }
     if (now_us >= tick_due_us(w))

@@ -13,6 +13,8 @@
 #define RELAY_PIPES 16                  /* empty ones that a thread keeps */
 #define RELAY_CHUNK 65536
 #define RELAY_THREADS 64
+#define RELAY_PAUSE_US     100000       /* after a try for which the system had nothing to give; doubled each time */
+#define RELAY_PAUSE_MAX_US 800000
 
 /* What goes from one end to the other. */
 struct relay_flow {
@@ -38,7 +40,8 @@ struct relay_pair {
     virtsock_stream   *end[2];
     struct relay_flow  flow[2];         /* from each end to the other */
     int64_t            due_us;          /* CONNECTING: the next step; JOINED: of the last tick before which a byte moved */
-    int64_t            look_us, pause_us;       /* JOINED, and a sender waits: the next look at it, and how long after the latest */
+    int64_t            look_us;         /* JOINED, and a sender waits: the next look at it */
+    int64_t            pause_us;        /* before that, or, starved, before the next step */
     struct relay_talk *talk;            /* THREADED */
     unsigned           number;
     virtsock_status    stepped;         /* for pair_begin */
@@ -61,6 +64,7 @@ struct worker {
     int                         pipes[RELAY_PIPES][2], pipe_count;
     unsigned                    stalled, kept;  /* flows; ends */
     atomic_uint                 load, starved;  /* conversations, and such as wait for a descriptor */
+    unsigned                    ends;           /* of relay.ends, when those were tried */
     int64_t                     ticked_us;      /* the latest tick */
     struct tool_event          *ended;
     char                        buffer[RELAY_CHUNK];
@@ -77,6 +81,8 @@ struct relay_threads {
     bool                   draining;
     atomic_bool            stop, cut, over;     /* asked to end; out of patience; done */
     _Atomic(struct loop *) first;
+    atomic_bool            pausing;     /* a door is */
+    atomic_uint            ends;        /* of conversations, which give descriptors back */
     atomic_uint            sending;     /* threads that are about to wake a loop, which must be there */
 };
 extern struct relay_threads relay;
@@ -84,6 +90,8 @@ extern struct relay_threads relay;
 /* Of its worker: moves a pair to the list of that state; takes it out of its list. */
 void pair_enter(struct relay_pair *pair, enum relay_state state);
 void pair_leave(struct relay_pair *pair);
+/* The next pause after one that was so long, or none. */
+int64_t relay_pause_us(int64_t before_us);
 /* To its worker: one that is new, or that a thread of its own is done with. From any thread. */
 void pair_send(struct worker *worker, struct relay_pair *pair);
 
@@ -128,7 +136,7 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
 
 /* Opens those of listeners, and takes clients that are there already. False: the system has no room. */
 bool doors_open(struct relay_source *sources);
-/* Takes clients that could not be taken before. When the next is to be tried: INT64_MAX at an event. */
+/* Takes clients that could not be taken before. When the next is to be tried: INT64_MAX at an event, or when others have ended. */
 void doors_keep(int64_t now_us);
 int64_t doors_due_us(void);
 /* Asked to end: those who wait are taken still. */

@@ -9,8 +9,6 @@
 #include "platform/tool.h"
 #include "pair.h"
 
-#define PAUSE_US 100000                 /* after a connection for which the system had nothing to give */
-
 enum { FIRST = 1, SECOND = 2, BOTH = 3 };       /* flows */
 
 /* --- Both -------------------------------------------------------------------------------------------------------------- */
@@ -121,7 +119,7 @@ static void await_step(struct relay_pair *pair)
     virtsock_stream_wants(pair->end[1], &fd, &events, &timeout_ms);
     pair->due_us = timeout_ms < 0 ? INT64_MAX : tool_now_us() + (int64_t)timeout_ms * 1000;
     if (fd != -1 && !loop_watch(pair->worker->loop, &pair->watch[1], fd, events))
-        pair->due_us = tool_now_us() + PAUSE_US;
+        pair->due_us = tool_now_us() + RELAY_PAUSE_US;
 }
 
 virtsock_status pair_step(struct relay_pair *pair, virtsock_error *err)
@@ -151,6 +149,7 @@ static void go_on(struct relay_pair *pair, virtsock_status status, const virtsoc
     static const virtsock_error no_memory = { .status = VIRTSOCK_E_NO_RESOURCES, .message = "out of memory" };
 
     starve(pair, status == VIRTSOCK_E_NO_RESOURCES);
+    pair->pause_us = pair->starved ? relay_pause_us(pair->pause_us) : 0;
     if (status == VIRTSOCK_OK && begin_joined(pair))
         return;
     if (status == VIRTSOCK_E_AGAIN) {
@@ -158,7 +157,7 @@ static void go_on(struct relay_pair *pair, virtsock_status status, const virtsoc
     } else if (status == VIRTSOCK_E_NO_RESOURCES) {
         virtsock_stream_free(pair->end[1]);
         pair->end[1] = NULL;
-        pair->due_us = tool_now_us() + PAUSE_US;
+        pair->due_us = tool_now_us() + pair->pause_us;
     } else {
         pair_end(pair, RELAY_UNREACHED, status == VIRTSOCK_OK ? &no_memory : err);
     }

@@ -34,6 +34,13 @@ void pair_enter(struct relay_pair *pair, enum relay_state state)
     *list = pair;
 }
 
+/* --- What the system lacks -------------------------------------------------------------------------------------------- */
+
+int64_t relay_pause_us(int64_t before_us)
+{
+    return before_us == 0 ? RELAY_PAUSE_US : before_us * 2 > RELAY_PAUSE_MAX_US ? RELAY_PAUSE_MAX_US : before_us * 2;
+}
+
 /* --- The inbox --------------------------------------------------------------------------------------------------------- */
 
 void pair_send(struct worker *worker, struct relay_pair *pair)
