@@ -130,7 +130,7 @@ def test_a_server_has_ended_and_its_client_has_not(quiet, server, stack):
 def test_a_sender_and_a_slow_reader(quiet, server, stack, ended):
     """That the reader takes no more is told by nobody: it is looked for, ever more seldom."""
     r = quiet()
-    client, s = r.converse(server, stack)
+    client, _ = r.converse(server, stack)
     fill(client)
     if ended == "half-closed":
         client.shutdown(socket.SHUT_WR)

@@ -87,13 +87,18 @@ bool loop_watch(struct loop *loop, struct loop_watch *watch, virtsock_fd fd, int
 }
 
 /* A hang-up is told whatever is asked for, so one that has been told and is waited for in no other way is looked away from. */
+static void look(struct loop *loop, const struct loop_watch *watch)
+{
+    loop->fds[watch->place].events = asked(watch->events);
+    loop->fds[watch->place].fd = watch->events == LOOP_GONE ? -1 : (int)watch->fd;
+}
+
 void loop_want(struct loop *loop, struct loop_watch *watch, int events)
 {
     if (watch->fd == -1)
         return;
     watch->events = (watch->events & LOOP_GONE) | events;
-    loop->fds[watch->place].events = asked(events);
-    loop->fds[watch->place].fd = watch->events == LOOP_GONE ? -1 : (int)watch->fd;
+    look(loop, watch);
 }
 
 void loop_forget(struct loop *loop, struct loop_watch *watch)
@@ -109,7 +114,7 @@ void loop_forget(struct loop *loop, struct loop_watch *watch)
     watch->fd = -1;
 }
 
-static void tell(struct loop_watch *watch, short found)
+static void tell(struct loop *loop, struct loop_watch *watch, short found)
 {
     int events = 0;
 
@@ -120,6 +125,7 @@ static void tell(struct loop_watch *watch, short found)
     if (found & (POLLHUP | POLLERR | POLLNVAL)) {
         events |= LOOP_GONE | LOOP_RECV | LOOP_SEND;
         watch->events |= LOOP_GONE;
+        look(loop, watch);
     }
     watch->ready(watch->owner, events);
 }
@@ -133,7 +139,7 @@ void loop_step(struct loop *loop, int timeout_ms)
         return;
     for (int i = loop->count - 1; i > 0; i--)
         if (i < loop->count && loop->fds[i].revents != 0)
-            tell(loop->watches[i], loop->fds[i].revents);
+            tell(loop, loop->watches[i], loop->fds[i].revents);
     if (loop->fds[0].revents != 0)
         while (read(loop->wake[0], scrap, sizeof scrap) > 0)
             continue;
