@@ -701,8 +701,41 @@ def test_a_second_signal_ends_it_at_once(place):
         with connect(place / "from"), accept(server):
             r.terminate()
             eventually(lambda: not (place / "from").exists())
+            time.sleep(0.5)
             r.terminate()
             assert r.wait(10) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("more", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_two_signals_in_one_breath_are_one_wish(place, more):
+    """timeout(1) tells its child and then the group; systemd with SendSIGHUP= sends both; a terminal tells its whole group."""
+    pidfile = place / "pid"
+    words = "--drain", "forever", "--pidfile", str(pidfile), f"unix://{place}/from", f"unix://{place}/to"
+    for nap in (0, 0.02):
+        with listener(place / "to") as server, relay(place, *words) as r:
+            eventually(lambda n=r.pid: pidfile.exists() and pidfile.read_text() == f"{n}\n")
+            with connect(place / "from") as client, accept(server) as s:
+                client.sendall(b"first ")
+                assert s.recv(6) == b"first "
+                r.terminate()
+                time.sleep(nap)
+                r.send_signal(more)
+                eventually(lambda: not (place / "from").exists())
+                client.sendall(b"second")
+                assert s.recv(6) == b"second"
+            assert r.wait(10) == 0
+            assert not pidfile.exists()
+        (place / "to").unlink()
+
+
+def test_a_second_signal_while_it_leaves_changes_nothing(place):
+    """Nobody is there to be waited for, so it is on its way out when the second comes."""
+    for turn in range(DRAINS):
+        with relay(place, f"unix://{place}/from", f"unix://{place}/to") as r:
+            r.terminate()
+            time.sleep(turn / 2000)
+            r.send_signal(signal.SIGHUP)
+            assert r.wait(10) == 0
 
 
 def test_no_client_is_taken_while_it_drains(place):

@@ -211,7 +211,7 @@ def test_idle_is_a_long_time(quiet, server, stack):
 @pytest.mark.parametrize("left", [False, True], ids=["waits", "left"])
 def test_a_target_that_is_not_there(quiet, stack, left):
     """It is looked for once in a while; what the client says, or that it leaves with its words unheard, makes no difference."""
-    r = quiet("--wait", "forever")
+    r = quiet("--drain", "0", "--wait", "forever")
     client = stack.enter_context(connect(r.place / "from"))
     client.sendall(b"words")
     eventually(lambda: "client 1 of" in r.log())

@@ -602,6 +602,15 @@ def test_signals_end_a_listener_in_order(tmp_path, address, words, number):
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.parametrize("words", [["echo", "-s"], ["cat", "-l"], ["cat", "-l", "--echo"], ["bench", "-s"], ["stress", "-s"]])
+def test_signals_in_one_breath_are_one_wish(tmp_path, address, words):
+    with server(tmp_path, *words, address) as s:
+        s.send_signal(signal.SIGTERM)
+        s.send_signal(signal.SIGHUP)
+        assert s.wait(10) == 0
+    assert not (tmp_path / "s").exists()
+
+
 def test_signal_ends_a_conversation(tmp_path, address):
     with server(tmp_path, "cat", "-l", address, stdin=subprocess.PIPE) as s, socket.socket(socket.AF_UNIX) as client:
         client.connect(str(tmp_path / "s"))

@@ -317,15 +317,18 @@ static struct start    stop_call;
 static bool            stop_watched;
 static sigset_t        stop_signals;
 
-/* The signals are blocked in every thread, and taken here one by one: no handler, and no race with a wait that begins. */
+/* The signals are blocked in every thread, and taken here one by one: no handler, and no race with a wait that begins. What comes in the
+ * breath of a wish is no other: timeout(1) tells its child and then the group, SendSIGHUP= of systemd sends two, a terminal tells all. */
 static void watch_signals(void *unused)
 {
+    int64_t wish_us = INT64_MIN / 2;    /* that was called for */
+
     (void)unused;
     for (;;) {
         struct start call;
         int          number;
 
-        if (sigwait(&stop_signals, &number) != 0)
+        if (sigwait(&stop_signals, &number) != 0 || tool_now_us() - wish_us < TOOL_BREATH_MS * 1000)
             continue;
         pthread_mutex_lock(&stop_lock);
         call = stop_call;
@@ -333,6 +336,8 @@ static void watch_signals(void *unused)
         if (call.run != NULL)
             call.run(call.argument);
         pthread_mutex_unlock(&stop_lock);
+        if (call.run != NULL)
+            wish_us = tool_now_us();
         if (call.run == NULL) {
             signal(number, SIG_DFL);
             pthread_sigmask(SIG_UNBLOCK, &stop_signals, NULL);

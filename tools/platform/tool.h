@@ -63,8 +63,9 @@ void tool_event_set(struct tool_event *event);
 /* False: timeout_ms passed first; -1 for ever. */
 bool tool_event_wait(struct tool_event *event, int timeout_ms);
 
-/* Calls stop, from a thread of its own, in place of ending when the user or the system asks for that; once: the next such wish ends the
- * program. NULL takes it back: after that, stop is not running and will not be called. */
+#define TOOL_BREATH_MS 250              /* of a wish: what asks for the same meanwhile is the same, said twice */
+/* Calls stop, from a thread of its own, in place of ending when the user or the system asks for that; once: the next such wish, a breath
+ * later, ends the program. NULL takes it back: after that, stop is not running and will not be called. */
 void tool_on_stop(void (*stop)(void *), void *argument);
 
 #endif

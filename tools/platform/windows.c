@@ -302,21 +302,26 @@ bool tool_event_wait(struct tool_event *event, int timeout_ms)
 
 static SRWLOCK      stop_lock = SRWLOCK_INIT;
 static struct start stop_call;
+static int64_t      stop_wish_us = INT64_MIN / 2;       /* that was called for */
 
 /* The system calls it in a thread of its own. FALSE: the program ends now. */
 static BOOL WINAPI on_wish(DWORD wish)
 {
     struct start call;
+    bool         heard;
 
     AcquireSRWLockExclusive(&stop_lock);
-    call = stop_call;
-    stop_call.run = NULL;
-    if (call.run != NULL)
+    heard = tool_now_us() - stop_wish_us < TOOL_BREATH_MS * 1000;
+    if (!heard && (call = stop_call).run != NULL) {
+        stop_call.run = NULL;
         call.run(call.argument);
+        stop_wish_us = tool_now_us();
+        heard = true;
+    }
     ReleaseSRWLockExclusive(&stop_lock);
-    if (call.run != NULL && wish != CTRL_C_EVENT && wish != CTRL_BREAK_EVENT)
+    if (heard && wish != CTRL_C_EVENT && wish != CTRL_BREAK_EVENT)
         Sleep(INFINITE);                /* the program may end by itself until the system's patience does, which a return would spare */
-    return call.run != NULL;
+    return heard;
 }
 
 void tool_on_stop(void (*stop)(void *), void *argument)
