@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -245,7 +246,85 @@ def test_a_pid_file_is_0600_from_birth(place, need):
     need(shutil.which("strace"), "strace is not installed")
     with traced(place, ["-e", "trace=openat,open"], f"unix://{place}/from", f"unix://{place}/to"):
         pass
-    assert re.search(rf'"{place}/pid", \S+, 0600\)', (place / "trace").read_text())
+    assert re.search(rf'"{place}/pid\.\d+", \S+O_EXCL\S+, 0600\)', (place / "trace").read_text())
+
+
+@pytest.mark.parametrize("writes", ["as we do", "over it"])
+def test_the_pid_file_of_the_next_instance_stays(place, writes):
+    """Which has begun while this one still drains."""
+    pidfile = place / "pid"
+    words = "--drain", "forever", "--pidfile", str(pidfile), f"unix://{place}/from", f"unix://{place}/to"
+    with listener(place / "to") as server, relay(place, *words) as a:
+        eventually(lambda: pidfile.exists())
+        with connect(place / "from"), accept(server):
+            a.terminate()
+            eventually(lambda: not (place / "from").exists())
+            if writes == "over it":
+                pidfile.write_text("1\n")
+                assert pidfile.read_text() == "1\n"
+            else:
+                with relay(place, *words[:-2], f"unix://{place}/from2", f"unix://{place}/to") as b:
+                    eventually(lambda: pidfile.read_text() == f"{b.pid}\n")
+                    shutil.copy(pidfile, place / "copy")
+                    (place / "copy").rename(pidfile)  # it is another's with the same number, but not this one's
+                assert pidfile.exists()
+        assert a.wait(10) == 0
+    assert pidfile.exists()
+    assert sorted(file.name for file in place.glob("pid*")) == ["pid"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs a folder of another's")
+def test_a_pid_file_in_a_folder_of_another_s(place):
+    """As /run has it for a service that is no user of its own there: the file is all that it may write."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        pidfile = Path(folder) / "pid"
+        pidfile.write_text("1234567890123456789\n")
+        os.chown(pidfile, 65534, 65534)
+        os.chmod(place, 0o777)
+        words = "--pidfile", str(pidfile), f"unix://{place}/from", f"unix://{place}/to"
+        with relay(place, *words, user=65534) as r:
+            eventually(lambda: pidfile.read_text() == f"{r.pid}\n")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "directory", "socket"])
+def test_what_is_no_file_is_no_pid_file(place, kind):
+    """It is left alone, and nobody waits for who might read it."""
+    where = Path("/dev/null") if kind == "device" else place / "there"
+    if kind == "fifo":
+        os.mkfifo(where)
+    elif kind == "directory":
+        where.mkdir()
+    elif kind == "socket":
+        listener(where).close()
+    done = run("relay", "--pidfile", str(where), f"unix://{place}/from", f"unix://{place}/to", timeout=20)
+    said = f"virtsock: {where}: something stands there that is no file, which a pidfile is\n"
+    assert (done.returncode, done.stderr.decode()) == (1, said)
+    assert where.exists()
+    assert not (place / "from").exists()
+
+
+@pytest.mark.parametrize("what", ["socket", "file"])
+def test_a_datagram_socket_that_is_another_s_by_now_stays(place, what):
+    with relay(place, f"syslog:{place}/log", f"unix://{place}/to", ready="datagrams at") as r:
+        (place / "log").unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            if what == "socket":
+                other.bind(str(place / "log"))
+            else:
+                (place / "log").write_text("precious")
+            r.terminate()
+            assert r.wait(10) == 0
+    assert (place / "log").exists()
+
+
+def test_an_abstract_datagram_socket_is_no_file(place):
+    name = f"@{place.name}"
+    (place / name).write_text("precious")
+    with relay(place, f"syslog:{name}", f"unix://{place}/to", ready="datagrams at", cwd=place) as r:
+        r.terminate()
+        assert r.wait(10) == 0
+    assert (place / name).read_text() == "precious"
 
 
 @pytest.mark.parametrize("what", ["file", "link", "stream"])

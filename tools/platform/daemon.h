@@ -35,9 +35,11 @@ bool daemon_has_bytes(virtsock_fd fd);
 /* A listening UNIX socket takes no more clients, but keeps those that wait. Others stay as they are. */
 void daemon_refuse_new(virtsock_fd listener);
 
+#define DAEMON_NO_FILE (-1)             /* in place of a code: something stands there that is no file */
 /* For this user alone. 0 or the code. */
 int daemon_write_pid(const char *path);
-void daemon_remove(const char *path);
+/* What was written there, unless it is another instance's by now. */
+void daemon_remove_pid(const char *path);
 /* A line to the system's log. */
 void daemon_log(const char *line);
 /* Standard input, output and error become the null device. */

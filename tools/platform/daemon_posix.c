@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -152,26 +153,105 @@ void daemon_refuse_new(virtsock_fd listener)
         shutdown((int)listener, SHUT_RD);
 }
 
-/* --- Services ---------------------------------------------------------------------------------------------------------- */
+/* --- What was made in the file system ---------------------------------------------------------------------------------- */
 
-int daemon_write_pid(const char *path)
+/* Of this process, by name and inode: what stands there later may be the next instance's. */
+static struct own {
+    struct own *next;
+    const char *path;                   /* lasts */
+    dev_t       device;
+    ino_t       inode;
+} *owned;
+
+static void own(const char *path, const struct stat *status)
 {
-    int  fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), code = 0;
-    char text[24];
-    int  size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    struct own *mine = malloc(sizeof *mine);
+
+    if (mine == NULL)
+        return;                         /* then it stays */
+    *mine = (struct own){ owned, path, status->st_dev, status->st_ino };
+    owned = mine;
+}
+
+static void remove_own(const char *path)
+{
+    struct stat status;
+
+    for (struct own **at = &owned; *at != NULL; at = &(*at)->next) {
+        struct own *mine = *at;
+
+        if (strcmp(mine->path, path) != 0)
+            continue;
+        if (lstat(path, &status) == 0 && status.st_dev == mine->device && status.st_ino == mine->inode)
+            unlink(path);
+        *at = mine->next;
+        free(mine);
+        return;
+    }
+}
+
+/* The same file may be another instance's by now, which wrote over it. */
+static bool names_this_process(const char *path)
+{
+    int     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char    text[24] = "";
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+    if (fd >= 0)
+        close(fd);
+    return size > 0 && atol(text) == getpid();
+}
+
+void daemon_remove_pid(const char *path)
+{
+    if (names_this_process(path))
+        remove_own(path);
+}
+
+/* Opened with those flags; its name for good is path. 0 or the code. */
+static int write_number(const char *at, int flags, const char *path)
+{
+    int         fd = open(at, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600), code = 0;
+    struct stat status;
+    char        text[24];
+    int         size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
 
     if (fd < 0)
         return errno;
-    if (fchmod(fd, 0600) != 0 || write(fd, text, (size_t)size) != size)
+    if (fstat(fd, &status) != 0 || fchmod(fd, 0600) != 0 || ftruncate(fd, 0) != 0 || write(fd, text, (size_t)size) != size)
         code = errno;
     close(fd);
+    if (code == 0)
+        own(path, &status);
     return code;
 }
 
-void daemon_remove(const char *path)
+/* A new file takes the place of one that was there: an instance that has not left yet removes its own alone. */
+static bool replace(const char *path)
 {
-    unlink(path);
+    char new[PATH_MAX];
+    int  size = snprintf(new, sizeof new, "%s.%ld", path, (long)getpid());
+
+    if (size < 0 || (size_t)size >= sizeof new || write_number(new, O_EXCL, path) != 0)
+        return false;
+    if (rename(new, path) == 0)
+        return true;
+    unlink(new);
+    return false;
 }
+
+/* Where the directory lets nothing be made, the one that is there is written over. Nothing but a file is touched, and nothing waits: a FIFO may have
+ * nobody at its other end. */
+int daemon_write_pid(const char *path)
+{
+    struct stat status;
+
+    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        return S_ISLNK(status.st_mode) ? ELOOP : DAEMON_NO_FILE;
+    return replace(path) ? 0 : write_number(path, 0, path);
+}
+
+/* --- Services ---------------------------------------------------------------------------------------------------------- */
 
 static int datagram_socket(void)
 {
@@ -271,7 +351,7 @@ static void remove_stale(const char *path, const struct sockaddr_un *at, socklen
     struct stat status;
     int         fd;
 
-    if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode) || (fd = datagram_socket()) < 0)
+    if (path[0] == '@' || lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode) || (fd = datagram_socket()) < 0)
         return;
     if (connect(fd, (const struct sockaddr *)at, size) != 0 && errno == ECONNREFUSED)
         unlink(path);
@@ -281,6 +361,7 @@ static void remove_stale(const char *path, const struct sockaddr_un *at, socklen
 int daemon_datagrams(virtsock_fd *out, const char *path, int mode)
 {
     struct sockaddr_un at;
+    struct stat        status;
     socklen_t          size;
     mode_t             mask;
     int                fd, code = 0;
@@ -294,6 +375,8 @@ int daemon_datagrams(virtsock_fd *out, const char *path, int mode)
     if (bind(fd, (struct sockaddr *)&at, size) != 0)
         code = errno;
     umask(mask);
+    if (code == 0 && path[0] != '@' && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+        own(path, &status);
     if (code != 0)
         close(fd);
     *out = fd;
@@ -311,6 +394,6 @@ int64_t daemon_datagram(virtsock_fd fd, void *buf, size_t cap)
 
 void daemon_datagrams_end(virtsock_fd fd, const char *path)
 {
-    unlink(path);
+    remove_own(path);
     shutdown((int)fd, SHUT_RDWR);
 }

@@ -75,9 +75,18 @@ int daemon_write_pid(const char *path)
     return fclose(file) == 0 ? 0 : (int)GetLastError();
 }
 
-void daemon_remove(const char *path)
+void daemon_remove_pid(const char *path)
 {
-    remove(path);
+    FILE         *file = fopen(path, "r");
+    unsigned long number = 0;
+
+    if (file == NULL)
+        return;
+    if (fscanf(file, "%lu", &number) != 1)
+        number = 0;
+    fclose(file);
+    if (number == (unsigned long)GetCurrentProcessId())
+        remove(path);
 }
 
 void daemon_log(const char *line)

@@ -45,8 +45,12 @@ static int begin(void)
     const char *pidfile = relay_settings.pidfile;
     int         code = pidfile != NULL ? daemon_write_pid(pidfile) : 0;
 
+    if (code == DAEMON_NO_FILE)
+        report_line("%s: something stands there that is no file, which a pidfile is", pidfile);
+    else if (code != 0)
+        report_system(pidfile, code);
     if (code != 0)
-        return report_system(pidfile, code);
+        return EXIT_FAILED;
     if (relay_settings.detach) {
         daemon_detach();
         report_through(daemon_log);
@@ -68,7 +72,7 @@ static int serve(void)
         finished = relay_finish_standard();
         code = code != EXIT_DONE ? code : finished;
         if (relay_settings.pidfile != NULL)
-            daemon_remove(relay_settings.pidfile);
+            daemon_remove_pid(relay_settings.pidfile);
         if (relay_settings.stats)
             tell_stats();
     }
