@@ -278,3 +278,12 @@ def test_descriptors_that_come_back_are_used_at_once(quiet, server, stack):
     assert take(stack.enter_context(accept(server)), 5) == b"words"
     calls = "".join(r.lines()[begun:])
     assert calls.index("close(") < calls.index("socket(") and "socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0) = -1" not in calls
+
+
+def test_refused_clients(quiet, server, stack):
+    r = quiet("--allow", "uid=%d" % (os.getuid() + 1))
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            stack.enter_context(connect(r.place / "from"))
+    eventually(lambda: r.log().count("refused, as no") == 100)
+    assert r.calls() == 0

@@ -15,6 +15,8 @@
 /* As many descriptors as this user may have. */
 void daemon_raise_descriptors(void);
 int daemon_processors(void);
+/* This process's; -1: users have no numbers here. */
+int64_t daemon_user(void);
 
 /* The socket with that number, from 0, of those that were passed to this process (LISTEN_FDS), close-on-exec, and its name. -1: no more. */
 virtsock_fd daemon_passed(int number, char name[DAEMON_NAME]);

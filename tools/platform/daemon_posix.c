@@ -44,6 +44,11 @@ int daemon_processors(void)
     return count < 1 ? 1 : count > 1024 ? 1024 : (int)count;
 }
 
+int64_t daemon_user(void)
+{
+    return geteuid();
+}
+
 /* --- Descriptors ------------------------------------------------------------------------------------------------------- */
 
 static bool is_number(const char *text, long number)

@@ -19,6 +19,11 @@ int daemon_processors(void)
     return 1;
 }
 
+int64_t daemon_user(void)
+{
+    return -1;
+}
+
 virtsock_fd daemon_passed(int number, char name[DAEMON_NAME])
 {
     (void)number;

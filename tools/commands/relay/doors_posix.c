@@ -139,8 +139,12 @@ static void open_door(struct door *door)
             rest(door, status, &err);
             return;
         }
-        deal(source, client);
         door->pause_us = 0;
+        if (!relay_admits(source->rule, client, false)) {
+            virtsock_stream_free(client);
+            continue;
+        }
+        deal(source, client);
         if (relay_is_single(source->rule)) {
             close_door(door);
             return;

@@ -30,6 +30,69 @@ static struct relay_source *add(struct sources *s)
     return source;
 }
 
+/* What --allow says is asked here, so its listener admits everybody. EXIT_DONE, or it was said why not. */
+static int ask_here(struct relay_rule *rule)
+{
+    const int64_t     mode = rule->limits.mode;
+    virtsock_options *all;
+    virtsock_error    err;
+
+    if (!relay_asks || rule->limits.allow.count == 0)
+        return EXIT_DONE;
+    if ((all = virtsock_options_new()) == NULL)
+        return report_no_memory();
+    virtsock_options_free(rule->listening);
+    rule->listening = all;
+    if (mode == ARG_UNSET || virtsock_options_set(all, VIRTSOCK_OPTION_SOCKET_MODE, mode, &err) == VIRTSOCK_OK)
+        return EXIT_DONE;
+    return report_error(&err);
+}
+
+/* Before anything is opened: sources of which nobody can say who it is. */
+static int check_source(const struct relay_rule *rule)
+{
+    if (rule->limits.allow.count == 0)
+        return EXIT_DONE;
+    if (rule->from.kind == RELAY_SYSLOG)
+        return report_usage("%s: --allow cannot be kept: datagrams do not tell who sent them; --mode says who may "
+                            "(or give each rule its own allow=)", rule->from.text);
+    if (rule->from.kind == RELAY_STANDARD && daemon_inetd() == -1)
+        return report_usage("-: --allow cannot be kept: standard input is no socket, which could tell who it is");
+    return EXIT_DONE;
+}
+
+static virtsock_scheme scheme_of(const struct relay_source *source)
+{
+    virtsock_address *address;
+    virtsock_status   status;
+    virtsock_scheme   scheme;
+    int64_t           value = VIRTSOCK_SCHEME_NONE;
+
+    if (source->client != NULL) {
+        virtsock_stream_get(source->client, VIRTSOCK_ITEM_SCHEME, &value, NULL);
+        return (virtsock_scheme)value;
+    }
+    status = virtsock_listener_address(source->listener, &address, NULL);
+    if (status != VIRTSOCK_OK)          /* only sockets of UNIX may have no name, or one that is no path */
+        return status == VIRTSOCK_E_NOT_FOUND ? VIRTSOCK_SCHEME_UNIX : VIRTSOCK_SCHEME_NONE;
+    scheme = virtsock_address_scheme(address);
+    virtsock_address_free(address);
+    return scheme;
+}
+
+/* One that was passed on: whether its client may have what it came for, and whether that can be told. */
+static int ask(struct relay_source *source)
+{
+    int code = relay_asks || source->client != NULL ? relay_check_allow(source->rule, scheme_of(source)) : EXIT_DONE;
+
+    if (code != EXIT_DONE || source->client == NULL || relay_admits(source->rule, source->client, true))
+        return code;
+    virtsock_stream_shutdown(source->client, VIRTSOCK_SHUT_BOTH, NULL);        /* others may have the socket still */
+    virtsock_stream_free(source->client);
+    source->client = NULL;
+    return EXIT_DONE;
+}
+
 static void tell_where(const struct relay_source *source)
 {
     virtsock_address *address;
@@ -59,9 +122,11 @@ static int adopt(struct sources *s, virtsock_fd fd)
     source->shared = true;
     if (virtsock_listener_from_fd(&source->listener, fd, s->rule->listening, &err) == VIRTSOCK_OK) {
         tell_where(source);
-        return EXIT_DONE;
+        return ask(source);
     }
-    return virtsock_stream_from_fd(&source->client, fd, s->rule->connecting, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
+    if (virtsock_stream_from_fd(&source->client, fd, s->rule->connecting, &err) == VIRTSOCK_OK)
+        return ask(source);
+    return report_error(&err);
 }
 
 static int adopt_activated(struct sources *s)
@@ -86,18 +151,21 @@ static int adopt_activated(struct sources *s)
 static int open_address(struct sources *s)
 {
     struct relay_source *source = add(s);
-    bool                 fd = virtsock_address_scheme(s->rule->from.address) == VIRTSOCK_SCHEME_FD;
+    virtsock_scheme      scheme = virtsock_address_scheme(s->rule->from.address);
+    bool                 fd = scheme == VIRTSOCK_SCHEME_FD;
     virtsock_error       err;
 
     if (source == NULL)
         return report_no_memory();
+    if (relay_asks && !fd && relay_check_allow(s->rule, scheme) != EXIT_DONE)
+        return EXIT_FAILED;
     source->shared = fd;
     if (virtsock_listen(&source->listener, s->rule->from.address, s->rule->listening, &err) == VIRTSOCK_OK) {
         tell_where(source);
-        return EXIT_DONE;
+        return fd ? ask(source) : EXIT_DONE;
     }
-    if (fd && err.status == VIRTSOCK_E_INVALID)
-        return virtsock_connect(&source->client, s->rule->from.address, NULL, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
+    if (fd && err.status == VIRTSOCK_E_INVALID && virtsock_connect(&source->client, s->rule->from.address, NULL, &err) == VIRTSOCK_OK)
+        return ask(source);
     return report_error(&err);
 }
 
@@ -120,6 +188,9 @@ int relay_open(struct relay_source **out, struct relay_rule *rules)
     int            code = EXIT_DONE;
 
     *out = NULL;
+    for (struct relay_rule *rule = rules; rule != NULL && code == EXIT_DONE; rule = rule->next)
+        if ((code = check_source(rule)) == EXIT_DONE)
+            code = ask_here(rule);
     for (; rules != NULL && code == EXIT_DONE; rules = rules->next) {
         if (rules->to.kind == RELAY_STANDARD && !daemon_has_pairs)
             return relay_refuse_standard();

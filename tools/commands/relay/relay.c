@@ -28,6 +28,8 @@ static int pass(void)
 
     if (rules->next != NULL || rules->from.kind != RELAY_STANDARD)
         return report_usage("--pass-fd hands one connection over standard output: virtsock relay --pass-fd - TO");
+    if (rules->limits.allow.count > 0)
+        return report_usage("--pass-fd has no client of whom --allow could ask");
     if (relay_connect(&stream, rules, &err) != VIRTSOCK_OK)
         return report_error(&err);
     if (virtsock_stream_detach(stream, &fd, &err) != VIRTSOCK_OK)
@@ -99,7 +101,7 @@ static int result(int code)
     const struct relay_counts *counts = &rules->counts;
 
     if (code == EXIT_DONE && rules->next == NULL && (rules->from.kind == RELAY_STANDARD || rules->to.kind == RELAY_STANDARD))
-        return counts->unreached + counts->broken > 0 ? EXIT_FAILED : EXIT_DONE;
+        return counts->unreached + counts->broken + counts->refused > 0 ? EXIT_FAILED : EXIT_DONE;
     return code;
 }
 

@@ -38,6 +38,7 @@ struct relay_limits {
 
 struct relay_counts {
     atomic_uint_least64_t accepted, active, unreached, broken, idle;   /* unreached: TO could not be connected; the last two: how some ended */
+    atomic_uint_least64_t refused;      /* as no --allow admits them; they are not accepted */
     atomic_uint_least64_t bytes[2];     /* that came from FROM, and from TO */
 };
 
@@ -90,6 +91,14 @@ struct relay_source {
     bool                 shared;        /* others have the socket: it is left as it is */
     struct relay_source *next;
 };
+
+/* Whether clients are asked here whether --allow admits them: one that is passed on nobody else asks, and whom the
+ * library passes over it tells nobody. Else its listeners do. */
+extern const bool relay_asks;
+/* Whether the sockets of that scheme can tell what a rule's --allow asks. EXIT_DONE, or it was said what they cannot. */
+int relay_check_allow(const struct relay_rule *rule, virtsock_scheme scheme);
+/* Who is not is counted, and told of: in any case, or where that is wanted. */
+bool relay_admits(struct relay_rule *rule, const virtsock_stream *client, bool tell);
 
 /* Opens what all rules take clients from. EXIT_DONE, or it was said why not. */
 int relay_open(struct relay_source **out, struct relay_rule *rules);

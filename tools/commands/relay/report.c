@@ -63,12 +63,13 @@ struct count {
     const atomic_uint_least64_t *value;
 };
 
-#define COUNTS 7
+#define COUNTS 8
 
 static void counts_of(const struct relay_counts *c, struct count out[COUNTS])
 {
     const struct count all[COUNTS] = {
         { "accepted", &c->accepted }, { "active", &c->active }, { "unreached", &c->unreached }, { "broken", &c->broken }, { "idle", &c->idle },
+        { "refused", &c->refused },
         { "bytes", &c->bytes[0] }, { "bytes_back", &c->bytes[1] }
     };
 

@@ -10,6 +10,25 @@
 
 #define LOOK_MS 50
 
+const bool relay_asks = false;          /* no client is passed on here but by fd://N, which is refused with a rule */
+
+int relay_check_allow(const struct relay_rule *rule, virtsock_scheme scheme)
+{
+    (void)scheme;
+    if (rule->limits.allow.count == 0)
+        return EXIT_DONE;
+    report_line("%s: --allow is for listeners here: nobody asks a client that is passed on", rule->from.text);
+    return EXIT_FAILED;
+}
+
+bool relay_admits(struct relay_rule *rule, const virtsock_stream *client, bool tell)
+{
+    (void)rule;
+    (void)client;
+    (void)tell;
+    return true;
+}
+
 static struct {
     _Atomic(struct relay_source *) sources;
     atomic_bool                    stop;        /* asked to end, perhaps before it serves */
