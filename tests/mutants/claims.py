@@ -23,7 +23,7 @@ CONTRACT = "tests/test_contract.py -k 'test_row and dev-unix and not seqpacket'"
 CONTRACT_FRAMED = "tests/test_contract.py -k 'test_row and dev-framed'"
 CONTRACT_MUX = "tests/test_contract.py -k 'test_row and (dev-mux or dev-hyperkit)'"
 CONTRACT_TCP = "tests/test_contract.py -k 'test_row and dev-tcp and not framed'"
-RELAY = " ".join(f"tests/test_relay{part}.py" for part in ("", "_allow", "_ends", "_service", "_sleep", "_words"))
+RELAY = " ".join(f"tests/test_relay{part}.py" for part in ("", "_allow", "_ends", "_service", "_sleep", "_syslog", "_words"))
 TOOLS, MUX, WAIT = "tests/test_tools.py", "tests/test_mux.py", "tests/test_wait.py"
 STRESS, BENCH, DOCTOR = "tests/test_stress.py", "tests/test_virtsock_bench.py", "tests/test_doctor.py"
 LIST, SERVICE = "tests/test_list.py", "tests/test_service.py"
@@ -68,6 +68,8 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("tools/commands/doctor/*.c", [DOCTOR]),
     ("tools/platform/doctor_posix.c", [DOCTOR]),
     ("tools/platform/daemon_posix.c", [RELAY]),
+    ("tools/platform/datagrams_posix.c", [RELAY]),
+    ("tools/platform/place_posix.c", [RELAY]),
     ("tools/platform/loop_epoll.c", [RELAY]),
     ("tools/platform/list_posix.c", [LIST]),
     ("tools/platform/udp_posix.c", [f"{BENCH} -k datagram", f"{STRESS} -k datagram"]),

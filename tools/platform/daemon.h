@@ -42,20 +42,15 @@ void daemon_refuse_new(virtsock_fd listener);
 int daemon_write_pid(const char *path);
 /* What was written there, unless it is another instance's by now. */
 void daemon_remove_pid(const char *path);
-/* A line to the system's log. */
-void daemon_log(const char *line);
+/* A line to the system's log, and to standard error, as "virtsock: " and the line. False: nobody takes it now. Neither waits,
+ * and neither feeds what this process forwards (datagrams.h). */
+bool daemon_log(const char *line);
+bool daemon_say(const char *line);
 /* Standard input, output and error become the null device. */
 void daemon_detach(void);
 /* Sends one datagram to a UNIX socket; a name that begins with @ is of Linux's abstract ones. 0 or the code. */
 int daemon_tell(const char *socket, const char *text);
 /* Calls report, from a thread of its own, when the user asks for that (SIGUSR1). Before any thread is started. */
 void daemon_on_report(void (*report)(void));
-
-/* Takes datagrams at a path; what nobody listens on there is replaced. 0 or the code. */
-int daemon_datagrams(virtsock_fd *out, const char *path, int mode);
-/* Waits. The bytes of one (at most cap), or minus the code; 0 also once daemon_datagrams_end was called. */
-int64_t daemon_datagram(virtsock_fd fd, void *buf, size_t cap);
-/* From any thread. */
-void daemon_datagrams_end(virtsock_fd fd, const char *path);
 
 #endif

@@ -12,19 +12,16 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "platform/tool.h"
 
-#define DAEMON_INFO  (3 * 8 + 6)        /* RFC 5424, 6.2.1: facility daemon, severity informational */
 #define FIRST_PASSED 3                  /* sd_listen_fds(3): SD_LISTEN_FDS_START */
 
 void daemon_raise_descriptors(void)
@@ -258,58 +255,6 @@ int daemon_write_pid(const char *path)
 
 /* --- Services ---------------------------------------------------------------------------------------------------------- */
 
-static int datagram_socket(void)
-{
-    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-
-    if (fd >= 0)
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-    return fd;
-}
-
-/* False: it does not fit. */
-static bool name_socket(struct sockaddr_un *at, socklen_t *size, const char *path)
-{
-    size_t n = strlen(path);
-
-    *at = (struct sockaddr_un){ .sun_family = AF_UNIX };
-    if (n == 0 || n >= sizeof at->sun_path)
-        return false;
-    memcpy(at->sun_path, path, n);
-    if (path[0] == '@')
-        at->sun_path[0] = '\0';
-    *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (path[0] != '@'));
-    return true;
-}
-
-int daemon_tell(const char *path, const char *text)
-{
-    struct sockaddr_un at;
-    socklen_t          size;
-    int                fd, code = 0;
-
-    if (!name_socket(&at, &size, path))
-        return ENAMETOOLONG;
-    if ((fd = datagram_socket()) < 0)
-        return errno;
-    if (sendto(fd, text, strlen(text), 0, (struct sockaddr *)&at, size) < 0)
-        code = errno;
-    close(fd);
-    return code;
-}
-
-/* RFC 3164, 4.3.3: a line without a time gets that of its arrival. syslog(3) would bring twelve kilobytes of calendar. */
-void daemon_log(const char *line)
-{
-    static const char *const places[] = { "/dev/log", "/var/run/syslog", "/var/run/log" };
-    char                     text[1024];
-
-    snprintf(text, sizeof text, "<%d>virtsock[%ld]: %s", DAEMON_INFO, (long)getpid(), line);
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (daemon_tell(places[i], text) == 0)
-            break;
-}
-
 void daemon_detach(void)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -346,59 +291,4 @@ void daemon_on_report(void (*report)(void))
     if (tool_thread(watch_report, NULL))
         sigaddset(&before, SIGUSR1);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
-/* --- Datagrams --------------------------------------------------------------------------------------------------------- */
-
-/* A socket that nobody reads, and nothing else, makes room. */
-static void remove_stale(const char *path, const struct sockaddr_un *at, socklen_t size)
-{
-    struct stat status;
-    int         fd;
-
-    if (path[0] == '@' || lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode) || (fd = datagram_socket()) < 0)
-        return;
-    if (connect(fd, (const struct sockaddr *)at, size) != 0 && errno == ECONNREFUSED)
-        unlink(path);
-    close(fd);
-}
-
-int daemon_datagrams(virtsock_fd *out, const char *path, int mode)
-{
-    struct sockaddr_un at;
-    struct stat        status;
-    socklen_t          size;
-    mode_t             mask;
-    int                fd, code = 0;
-
-    if (!name_socket(&at, &size, path))
-        return ENAMETOOLONG;
-    remove_stale(path, &at, size);
-    if ((fd = datagram_socket()) < 0)
-        return errno;
-    mask = umask(0777 & (mode_t)~mode);         /* no moment is wider; nothing else runs yet */
-    if (bind(fd, (struct sockaddr *)&at, size) != 0)
-        code = errno;
-    umask(mask);
-    if (code == 0 && path[0] != '@' && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
-        own(path, &status);
-    if (code != 0)
-        close(fd);
-    *out = fd;
-    return code;
-}
-
-int64_t daemon_datagram(virtsock_fd fd, void *buf, size_t cap)
-{
-    ssize_t n;
-
-    while ((n = recv((int)fd, buf, cap, 0)) < 0 && errno == EINTR)
-        continue;
-    return n >= 0 ? n : -errno;
-}
-
-void daemon_datagrams_end(virtsock_fd fd, const char *path)
-{
-    remove_own(path);
-    shutdown((int)fd, SHUT_RDWR);
 }

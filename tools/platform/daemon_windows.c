@@ -94,9 +94,16 @@ void daemon_remove_pid(const char *path)
         remove(path);
 }
 
-void daemon_log(const char *line)
+bool daemon_log(const char *line)
 {
     (void)line;
+    return false;
+}
+
+/* Whether it would wait nobody tells here. */
+bool daemon_say(const char *line)
+{
+    return fprintf(stderr, "virtsock: %s\n", line) > 0 && fflush(stderr) == 0;
 }
 
 void daemon_detach(void)
@@ -113,26 +120,4 @@ int daemon_tell(const char *socket, const char *text)
 void daemon_on_report(void (*report)(void))
 {
     (void)report;
-}
-
-int daemon_datagrams(virtsock_fd *out, const char *path, int mode)
-{
-    (void)path;
-    (void)mode;
-    *out = -1;
-    return ERROR_NOT_SUPPORTED;
-}
-
-int64_t daemon_datagram(virtsock_fd fd, void *buf, size_t cap)
-{
-    (void)fd;
-    (void)buf;
-    (void)cap;
-    return -ERROR_NOT_SUPPORTED;
-}
-
-void daemon_datagrams_end(virtsock_fd fd, const char *path)
-{
-    (void)fd;
-    (void)path;
 }

@@ -53,10 +53,9 @@ static int begin(void)
         report_system(pidfile, code);
     if (code != 0)
         return EXIT_FAILED;
-    if (relay_settings.detach) {
+    if (relay_settings.detach)
         daemon_detach();
-        report_through(daemon_log);
-    }
+    relay_log(relay_settings.detach ? daemon_log : daemon_say);
     relay_notify("READY=1");
     return EXIT_DONE;
 }

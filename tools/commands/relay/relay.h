@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The parts of `virtsock relay`: what the command line says (settings.c), rules (rules.c), what is told (report.c), standard
- * input and output (standard.c), datagrams (syslog_posix.c), what rules open (open.c), and what becomes of clients
- * (loop_posix.c with what pair.h names, serve_windows.c).
+ * The parts of `virtsock relay`: what the command line says (settings.c), rules (rules.c), what is told (report.c) and where to (log.c),
+ * standard input and output (standard.c), datagrams (syslog_posix.c), what rules open (open.c), and what becomes of
+ * clients (loop_posix.c with what pair.h names, serve_windows.c).
  */
 #ifndef TOOL_RELAY_H
 #define TOOL_RELAY_H
@@ -40,6 +40,7 @@ struct relay_counts {
     atomic_uint_least64_t accepted, active, unreached, broken, idle;   /* unreached: TO could not be connected; the last two: how some ended */
     atomic_uint_least64_t refused;      /* as no --allow admits them; they are not accepted */
     atomic_uint_least64_t bytes[2];     /* that came from FROM, and from TO */
+    atomic_uint_least64_t lost;         /* of SYSLOG: messages */
 };
 
 struct relay_rule {
@@ -135,6 +136,10 @@ int relay_syslog_start(struct relay_rule *rule);
 void relay_syslog_stop(void);
 
 /* --- Telling ----------------------------------------------------------------------------------------------------------- */
+
+/* From now on lines are told to take, which does not wait, and whose word it is that nobody took one: lost, and counted. */
+void relay_log(bool (*take)(const char *line));
+uint64_t relay_unlogged(void);
 
 void relay_tell_client(const struct relay_rule *rule, unsigned number, const virtsock_stream *client);
 /* Its end of sending is kept from TO, since the way there would take it for the end of both. */

@@ -63,16 +63,20 @@ struct count {
     const atomic_uint_least64_t *value;
 };
 
-#define COUNTS 8
+#define COUNTS 10
 
 static void counts_of(const struct relay_counts *c, struct count out[COUNTS])
 {
-    const struct count all[COUNTS] = {
+    static atomic_uint_least64_t unlogged;
+    const struct count           all[COUNTS] = {
         { "accepted", &c->accepted }, { "active", &c->active }, { "unreached", &c->unreached }, { "broken", &c->broken }, { "idle", &c->idle },
         { "refused", &c->refused },
-        { "bytes", &c->bytes[0] }, { "bytes_back", &c->bytes[1] }
+        { "bytes", &c->bytes[0] }, { "bytes_back", &c->bytes[1] },
+        { "lost", &c->lost },
+        { "unlogged", &unlogged }       /* of the whole relay */
     };
 
+    unlogged = relay_unlogged();
     memcpy(out, all, sizeof all);
 }
 
