@@ -22,6 +22,10 @@ int64_t daemon_user(void);
 virtsock_fd daemon_passed(int number, char name[DAEMON_NAME]);
 /* The descriptor of the one socket that standard input and output are, as inetd has it; -1: they are something else. */
 virtsock_fd daemon_inetd(void);
+/* What a descriptor is, of what conversations can be had with: a stream's socket, or one of messages (seqpacket). */
+enum daemon_socket { DAEMON_CLOSED, DAEMON_NO_SOCKET, DAEMON_STREAM, DAEMON_MESSAGES };
+enum daemon_socket daemon_socket_of(virtsock_fd fd);
+bool daemon_listens(virtsock_fd fd);
 /* Two ends of a UNIX stream. False: the system has none to give. */
 bool daemon_pair(virtsock_fd pair[2]);
 extern const bool daemon_has_pairs;      /* false: never here */

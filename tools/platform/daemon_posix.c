@@ -88,6 +88,27 @@ virtsock_fd daemon_inetd(void)
     return in.st_dev == out.st_dev && in.st_ino == out.st_ino ? STDIN_FILENO : -1;
 }
 
+enum daemon_socket daemon_socket_of(virtsock_fd fd)
+{
+    socklen_t size = sizeof(int);
+    int       type = 0;
+
+    if (fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0)
+        return DAEMON_CLOSED;
+    if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
+        return DAEMON_NO_SOCKET;
+    return type == SOCK_STREAM ? DAEMON_STREAM : type == SOCK_SEQPACKET ? DAEMON_MESSAGES : DAEMON_NO_SOCKET;
+}
+
+/* macOS has no such option for some families: there the library says so when it is tried. */
+bool daemon_listens(virtsock_fd fd)
+{
+    socklen_t size = sizeof(int);
+    int       listens = 0;
+
+    return getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0;
+}
+
 const bool daemon_has_pairs = true;
 
 bool daemon_pair(virtsock_fd pair[2])

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -110,6 +111,8 @@ int tool_flush(void)
 {
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : errno;
 }
+
+const size_t tool_path_most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
 int tool_make_directory(const char *path)
 {

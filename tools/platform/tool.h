@@ -30,6 +30,9 @@ int tool_output(const void *data, size_t size);
 /* What was printed before leaves: 0 or the code. */
 int tool_flush(void);
 
+/* Bytes of a UNIX socket's path, at most. */
+extern const size_t tool_path_most;
+
 /* Makes it, for this user alone. 0 or the code. */
 int tool_make_directory(const char *path);
 

@@ -159,6 +159,8 @@ int tool_flush(void)
 /* The access of a directory's maker, of administrators and of the system; nothing is inherited from above, all of it further down. */
 #define OWN_ACCESS L"D:P(A;OICI;FA;;;OW)(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)"
 
+const size_t tool_path_most = 107;      /* afunix.h: UNIX_PATH_MAX, and a NUL */
+
 int tool_make_directory(const char *path)
 {
     SECURITY_ATTRIBUTES access = { .nLength = sizeof access };

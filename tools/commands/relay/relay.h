@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The parts of `virtsock relay`: what the command line says (settings.c), rules (rules.c), what is told (report.c) and where to (log.c),
- * standard input and output (standard.c), datagrams (syslog_posix.c), what rules open (open.c), and what becomes of
- * clients (loop_posix.c with what pair.h names, serve_windows.c).
+ * The parts of `virtsock relay`: what the command line says (settings.c), rules (rules.c) and such as can never work
+ * (fit.c), what is told (report.c) and where to (log.c), standard input and output (standard.c), datagrams
+ * (syslog_posix.c), what rules open (open.c), and what becomes of clients (loop_posix.c with what pair.h names,
+ * serve_windows.c).
  */
 #ifndef TOOL_RELAY_H
 #define TOOL_RELAY_H
@@ -64,6 +65,9 @@ extern struct relay_settings relay_settings;
 
 /* The command line's rules, in its order, and those of files. EXIT_DONE, or it was said which is wrong. */
 int relay_read_rules(struct relay_rule **out, char **operand, int count);
+
+/* Why it can never work, and which end that is about; NULL: it may. */
+const char *relay_never(const struct relay_rule *rule, const struct relay_end **end);
 
 /* A single client, and then no more: TO can be had once. */
 bool relay_is_single(const struct relay_rule *rule);
@@ -137,7 +141,7 @@ void relay_syslog_stop(void);
 
 /* --- Telling ----------------------------------------------------------------------------------------------------------- */
 
-/* From now on lines are told to take, which does not wait, and whose word it is that nobody took one: lost, and counted. */
+/* From now on lines are told to take, which does not wait. One that it says nobody took is lost, and counted. */
 void relay_log(bool (*take)(const char *line));
 uint64_t relay_unlogged(void);
 

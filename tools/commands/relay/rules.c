@@ -175,11 +175,14 @@ struct reader {
 /* Its limits are the command line's, unless more were read into them already. */
 static int finish_rule(struct reader *r, struct relay_rule *rule, const struct place *place)
 {
-    const char *why = misfit(rule);
-    bool        standard = rule->from.kind == RELAY_STANDARD || rule->to.kind == RELAY_STANDARD;
+    const struct relay_end *end;
+    const char             *why = misfit(rule);
+    bool                    standard = rule->from.kind == RELAY_STANDARD || rule->to.kind == RELAY_STANDARD;
 
     if (why != NULL)
         return wrong(place, rule->to.text, why);
+    if ((why = relay_never(rule, &end)) != NULL)
+        return wrong(place, end->text, why);
     if (standard && r->standard)
         return wrong(place, "-", "standard input and output are taken by another rule");
     r->standard |= standard;
@@ -236,10 +239,30 @@ static int read_line(struct reader *r, char *line, const struct place *place)
     return count == 1 ? wrong(place, rule->from.text, "a rule is FROM TO [KEY=VALUE]...") : finish_rule(r, rule, place);
 }
 
+/* The next line, without its end. NULL: there is none. *why: what is wrong with it, or NULL. */
+static const char *next_line(FILE *file, char line[LINE_SIZE], const char **why)
+{
+    size_t n = 0;
+    int    c;
+
+    *why = NULL;
+    while ((c = getc(file)) != EOF && c != '\n') {
+        if (c == '\0')
+            *why = "has a NUL in it, which nothing could be read behind";
+        else if (n == LINE_SIZE - 1)
+            *why = "is too long";
+        else
+            line[n++] = (char)c;
+    }
+    line[n] = '\0';
+    return c == EOF && n == 0 && *why == NULL ? NULL : line;
+}
+
 static int read_file(struct reader *r, const char *path)
 {
     struct place place = { path, 0 };
     char         line[LINE_SIZE];
+    const char  *why;
     FILE        *file = fopen(path, "r");
     int          code = EXIT_DONE;
 
@@ -247,9 +270,9 @@ static int read_file(struct reader *r, const char *path)
         report_line("--rules %s: cannot be read: see whether it is there, and readable", path);
         return EXIT_FAILED;
     }
-    while (code == EXIT_DONE && fgets(line, sizeof line, file) != NULL) {
+    while (code == EXIT_DONE && next_line(file, line, &why) != NULL) {
         place.line++;
-        code = strlen(line) == sizeof line - 1 ? wrong(&place, "the line", "is too long") : read_line(r, line, &place);
+        code = why != NULL ? wrong(&place, "the line", why) : read_line(r, line, &place);
     }
     fclose(file);
     return code;
