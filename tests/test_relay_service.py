@@ -467,11 +467,11 @@ def test_clients_are_dealt_out_evenly(place):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(listener(place / "to"))
         r = stack.enter_context(relay(place, "--threads", "3", f"unix://{place}/from", f"unix://{place}/to"))
-        eventually(lambda: watched(r) == [1, 1, 2])  # what wakes each, and the door
+        eventually(lambda: watched(r) == [1, 1, 3])  # what wakes each, the door, and who tells that its socket was removed
         for _ in range(6):
             stack.enter_context(connect(place / "from"))
             stack.enter_context(accept(server))
-        eventually(lambda: watched(r) == [5, 5, 6])  # two conversations each
+        eventually(lambda: watched(r) == [5, 5, 7])  # two conversations each
 
 
 def test_that_descriptors_ran_out_is_told_once_each_time(place):

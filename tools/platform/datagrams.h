@@ -14,7 +14,8 @@
 struct datagrams {
     virtsock_fd  fd, wake[2], lookout;
     struct place place;                 /* of an abstract name: none */
-    bool         missing, ending;
+    int64_t      again_us;              /* 0: it is there; else when it is asked for again */
+    bool         ending;
 };
 
 /* In place of a count: datagrams_end was called, and nothing lies there any more; the socket was removed, so that nobody can

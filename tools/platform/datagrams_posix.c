@@ -22,9 +22,11 @@
 #include <unistd.h>
 
 #include "platform/daemon.h"
+#include "platform/tool.h"
 
 #define DAEMON_INFO (3 * 8 + 6)         /* RFC 5424, 6.2.1: facility daemon, severity informational */
-#define AGAIN_MS    1000                /* until a socket that could not be made is tried again */
+#define MOVES_US    500000              /* in which who removed a socket is done with its folder, and with what he makes in its place */
+#define AGAIN_US    1000000             /* until a socket that could not be made is tried again */
 #define LOOK_MS     10000               /* between looks at a place, where nobody tells */
 
 static int datagram_socket(void)
@@ -182,6 +184,7 @@ int datagrams_open(struct datagrams *out, const char *path, int mode)
     if (place_of(&out->place, fd)) {
         out->lookout = place_lookout();
         place_watch(out->lookout, &out->place);
+        out->again_us = place_is_there(&out->place) ? 0 : tool_now_us();
         forward(&out->place);
     }
     return 0;
@@ -192,7 +195,7 @@ int datagrams_again(struct datagrams *from, const char *path, int mode)
     struct place place;
     int          fd, code = bind_at(&fd, path, mode);
 
-    from->missing = code != 0;
+    from->again_us = code != 0 ? tool_now_us() + AGAIN_US : 0;
     if (code != 0)
         return code;
     close((int)from->fd);
@@ -212,16 +215,32 @@ static void await(struct datagrams *from)
         { .fd = (int)from->fd, .events = POLLIN }, { .fd = (int)from->wake[0], .events = POLLIN },
         { .fd = (int)from->lookout, .events = POLLIN }
     };
-    const bool tells = from->lookout != -1 || from->place.path[0] == '\0';
+    const bool    tells = from->lookout != -1 || from->place.path[0] == '\0';
+    const int64_t left_us = from->again_us - tool_now_us();
 
-    poll(p, 3, from->missing ? AGAIN_MS : tells ? -1 : LOOK_MS);
+    poll(p, 3, from->again_us != 0 ? (int)(left_us > 0 ? left_us / 1000 + 1 : 0) : tells ? -1 : LOOK_MS);
     if (p[1].revents != 0)
         from->ending = true;
     if (p[2].revents != 0)
         place_heard(from->lookout);
 }
 
-/* Whether the socket was removed is looked at when there is nothing to take, and only then. */
+/* Looked at when there is nothing to take, and only then: whether it is time to make the socket anew. */
+static bool is_missing(struct datagrams *from)
+{
+    if (from->place.path[0] == '\0')
+        return false;
+    if (place_is_there(&from->place)) {
+        if (from->again_us != 0)
+            place_watch(from->lookout, &from->place);
+        from->again_us = 0;
+        return false;
+    }
+    if (from->again_us == 0)
+        from->again_us = tool_now_us() + MOVES_US;
+    return tool_now_us() >= from->again_us;
+}
+
 int64_t datagrams_take(struct datagrams *from, void *buf, size_t cap)
 {
     for (bool waited = false;; waited = true) {
@@ -235,7 +254,7 @@ int64_t datagrams_take(struct datagrams *from, void *buf, size_t cap)
             return -errno;
         if (from->ending)
             return DATAGRAMS_END;
-        if (waited && from->place.path[0] != '\0' && !place_is_there(&from->place))
+        if (waited && is_missing(from))
             return DATAGRAMS_REMOVED;
         await(from);
         if (from->ending)

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
  * Where `virtsock relay` takes clients from, in its first thread, which deals them out to the one with the fewest. A door that fails, or whose
- * rule has all the clients that it may have, pauses; nothing that goes wrong with one client closes it.
+ * rule has all the clients that it may have, pauses; nothing that goes wrong with one client closes it. One whose UNIX socket was removed, by
+ * a VMM that starts again, say, is made anew.
  */
 #include <stdlib.h>
 
 #include "common/report.h"
 #include "platform/daemon.h"
+#include "platform/place.h"
 #include "platform/tool.h"
 #include "pair.h"
 
-#define ACCEPTS 64                     /* in a row */
+#define ACCEPTS  64                     /* in a row */
+#define MOVES_US 500000                 /* in which who removed a socket is done with its folder, and with what he makes in its place */
+#define AGAIN_US 1000000                /* until a socket that was removed and cannot be made is tried again */
+#define LOOK_US  10000000               /* between looks for such, where nobody tells */
 
 struct door {
     struct loop_watch    watch;
@@ -20,10 +25,21 @@ struct door {
     unsigned             ends;          /* of relay.ends, when it was tried */
     bool                 full;          /* until a client of its rule has gone */
     bool                 told;          /* that accept fails */
+    struct place         place;         /* of its socket */
+    bool                 missing;       /* that is there no more: it is made again at again_us */
+    bool                 complained;    /* that it cannot be */
+    int64_t              again_us;
 };
 
 static struct door *door_list;
 static int          door_count;
+
+static struct {
+    struct loop_watch watch;
+    virtsock_fd       fd;
+    bool              heard;
+    int64_t           due_us;
+} lookout = { .fd = -1, .due_us = INT64_MAX };
 
 /* --- Clients ----------------------------------------------------------------------------------------------------------- */
 
@@ -73,6 +89,7 @@ static void close_door(struct door *door)
     door->source->listener = NULL;
     door->source = NULL;
     door->full = false;
+    door->missing = false;
     door->due_us = INT64_MAX;
 }
 
@@ -162,6 +179,91 @@ static void on_client(void *owner, int events)
         open_door(door);
 }
 
+/* --- Sockets that were removed ------------------------------------------------------------------------------------------ */
+
+static void on_removal(void *unused, int events)
+{
+    (void)unused, (void)events;
+    place_heard(lookout.fd);
+    lookout.heard = true;
+}
+
+/* Looks for it from now on, if it stands at a path. */
+static void watch_place(struct door *door)
+{
+    if (!place_of(&door->place, virtsock_listener_fd(door->source->listener)))
+        return;
+    if (lookout.fd == -1 && lookout.due_us == INT64_MAX) {
+        lookout.watch = (struct loop_watch){ .ready = on_removal, .fd = -1 };
+        lookout.fd = place_lookout();
+        if (lookout.fd == -1 || !loop_watch(relay.worker[0]->loop, &lookout.watch, lookout.fd, LOOP_RECV))
+            lookout.due_us = 0;
+    }
+    place_watch(lookout.fd, &door->place);
+    lookout.heard = true;               /* it may have gone before it was watched */
+}
+
+/* Those who wait at the one that was removed come first. */
+static void make_again(struct door *door, int64_t now_us)
+{
+    const struct relay_rule *rule = door->source->rule;
+    virtsock_listener       *fresh;
+    virtsock_error           err;
+
+    if (place_is_there(&door->place)) {
+        door->missing = false;
+        place_watch(lookout.fd, &door->place);
+        return;
+    }
+    open_door(door);
+    door->again_us = now_us + AGAIN_US;
+    if (door->source == NULL || door->full || door->due_us != INT64_MAX)
+        return;
+    if (virtsock_listen(&fresh, rule->from.address, rule->listening, &err) != VIRTSOCK_OK) {
+        if (!door->complained)
+            report_line("%s: the socket was removed, and cannot be made again yet: %s", rule->from.text, err.message);
+        door->complained = true;
+        return;
+    }
+    loop_forget(relay.worker[0]->loop, &door->watch);
+    virtsock_listener_free(door->source->listener);
+    door->source->listener = fresh;
+    door->missing = door->complained = false;
+    watch_place(door);
+    if (!loop_watch(relay.worker[0]->loop, &door->watch, virtsock_listener_fd(fresh), LOOP_RECV))
+        door->due_us = now_us + AGAIN_US;
+    report_line("%s: the socket was removed, and was made again", rule->from.text);
+}
+
+static void look_at_place(struct door *door, int64_t now_us)
+{
+    if (door->source == NULL || door->missing || door->place.path[0] == '\0' || place_is_there(&door->place))
+        return;
+    door->missing = !door->source->shared;
+    door->again_us = now_us + MOVES_US;
+    if (door->missing)
+        return;
+    door->place.path[0] = '\0';
+    report_line("%s: the socket was removed, and is for those to make again who passed it on", door->source->rule->from.text);
+}
+
+static void keep_places(int64_t now_us)
+{
+    const bool looks = lookout.heard || now_us >= lookout.due_us;
+
+    lookout.heard = false;
+    if (lookout.due_us != INT64_MAX && looks)
+        lookout.due_us = now_us + LOOK_US;
+    for (struct door *door = door_list; door < door_list + door_count; door++) {
+        if (looks)
+            look_at_place(door, now_us);
+        if (door->missing && door->again_us <= now_us)
+            make_again(door, now_us);
+    }
+}
+
+/* --- All of them -------------------------------------------------------------------------------------------------------- */
+
 void doors_drain(void)
 {
     for (int i = 0; i < door_count; i++) {
@@ -196,6 +298,8 @@ void doors_keep(int64_t now_us)
 {
     bool pausing = false;
 
+    if (!relay.draining)
+        keep_places(now_us);
     for (int i = 0; i < door_count; i++) {
         struct door *door = &door_list[i];
 
@@ -208,10 +312,12 @@ void doors_keep(int64_t now_us)
 
 int64_t doors_due_us(void)
 {
-    int64_t due_us = INT64_MAX;
+    int64_t due_us = lookout.due_us;
 
-    for (int i = 0; i < door_count; i++)
-        due_us = door_list[i].due_us < due_us ? door_list[i].due_us : due_us;
+    for (const struct door *door = door_list; door < door_list + door_count; door++) {
+        due_us = door->due_us < due_us ? door->due_us : due_us;
+        due_us = door->missing && door->again_us < due_us ? door->again_us : due_us;
+    }
     return due_us;
 }
 
@@ -235,6 +341,7 @@ bool doors_open(struct relay_source *sources)
         *door = (struct door){ .watch = { .ready = on_client, .owner = door }, .source = source, .due_us = INT64_MAX };
         if (!loop_watch(relay.worker[0]->loop, &door->watch, virtsock_listener_fd(source->listener), LOOP_RECV))
             return false;
+        watch_place(door);
     }
     return true;
 }
