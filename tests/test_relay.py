@@ -413,6 +413,78 @@ def test_messages_keep_their_ends(place):
                     sender.join(30)
 
 
+@contextlib.contextmanager
+def packets(path):
+    """A listener for messages."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(str(path))
+        server.listen()
+        server.settimeout(30)
+        yield server
+
+
+@contextlib.contextmanager
+def messages(place, server):
+    """A client of a relay from place/from to that server, and the server's end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(30)
+        client.connect(str(place / "from"))
+        with accept(server) as s:
+            yield client, s
+
+
+@pytest.mark.parametrize("size", [65536, 65537, 200000, 700000, 1 << 20])
+def test_a_long_message_passes(place, size):
+    """Both ways, as long as its sender's system lets it be, and short ones after it."""
+    rule = f"unix://{place}/from?type=seqpacket", f"unix://{place}/to?type=seqpacket"
+    with packets(place / "to") as server, relay(place, *rule), messages(place, server) as ends:
+        for sends, takes in (ends, ends[::-1]):
+            sends.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size + 4096)
+            try:
+                sends.send(MIB[:size])
+            except OSError:
+                pytest.skip("this system takes no message of that length")
+            assert takes.recv(1 << 21) == MIB[:size]
+            sends.send(b"short")
+            assert takes.recv(100) == b"short"
+
+
+def test_a_message_that_is_too_long_is_told(place):
+    """It is a break, as its rest is gone; the next conversation has none of it."""
+    rule = f"unix://{place}/from?type=seqpacket", f"unix://{place}/to?type=seqpacket"
+    with packets(place / "to") as server, relay(place, *rule) as r:
+        with messages(place, server) as (client, s):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 21)
+            try:
+                client.send(MIB + b"x")
+            except OSError:
+                pytest.skip("this system takes no message of that length")
+            assert s.recv(1 << 21) == b""
+        told = f"client 1 of unix://{place}/from?type=seqpacket: a message has more than 1048576 bytes, which is the most"
+        eventually(lambda: told in r.log() and "then the connection broke" in r.log())
+        with messages(place, server) as (client, s):
+            client.send(b"next")
+            assert s.recv(100) == b"next"
+
+
+def test_messages_of_one_thread_are_not_mixed(place):
+    """That wait at the same time: each conversation has its own."""
+    rule = "--threads", "1", f"unix://{place}/from?type=seqpacket", f"unix://{place}/to?type=seqpacket"
+    with packets(place / "to") as server, relay(place, *rule), contextlib.ExitStack() as stack:
+        ends = [stack.enter_context(messages(place, server)) for _ in range(4)]
+        senders = [
+            threading.Thread(target=lambda client=client, n=n: [client.send(bytes([n]) * (100000 + i)) for i in range(8)])
+            for n, (client, _) in enumerate(ends)
+        ]
+        for sender in senders:
+            sender.start()
+        time.sleep(0.5)
+        for n, (_, s) in enumerate(ends):
+            assert [s.recv(1 << 18) for _ in range(8)] == [bytes([n]) * (100000 + i) for i in range(8)]
+        for sender in senders:
+            sender.join(30)
+
+
 @pytest.mark.parametrize("framed", ["from", "to", "both"])
 def test_frames_at_either_end(place, framed):
     """They have no descriptor to look at: threads carry them."""

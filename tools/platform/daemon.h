@@ -36,6 +36,8 @@ int daemon_pass(virtsock_fd fd);
 
 /* A socket that the relay owns alone: never blocks, whatever call is made. */
 void daemon_set_nonblocking(virtsock_fd fd);
+/* It is to take messages of that size, if it may. */
+void daemon_make_room(virtsock_fd fd, size_t size);
 /* Bytes lie there to be received. */
 bool daemon_has_bytes(virtsock_fd fd);
 /* A listening UNIX socket takes no more clients, but keeps those that wait. Others stay as they are. */

@@ -160,6 +160,13 @@ void daemon_set_nonblocking(virtsock_fd fd)
     fcntl((int)fd, F_SETFL, fcntl((int)fd, F_GETFL) | O_NONBLOCK);
 }
 
+void daemon_make_room(virtsock_fd fd, size_t size)
+{
+    const int room = (int)size + 4096;  /* what the system needs besides */
+
+    setsockopt((int)fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+}
+
 bool daemon_has_bytes(virtsock_fd fd)
 {
     char byte;

@@ -72,6 +72,11 @@ void daemon_set_nonblocking(virtsock_fd fd)
     (void)fd;
 }
 
+void daemon_make_room(virtsock_fd fd, size_t size)
+{
+    (void)fd, (void)size;
+}
+
 bool daemon_has_bytes(virtsock_fd fd)
 {
     (void)fd;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/daemon.h"
 #include "platform/tool.h"
 #include "pair.h"
 
@@ -30,6 +31,12 @@ static int64_t result(virtsock_status status, const size_t *done, const virtsock
     if (status == VIRTSOCK_E_EOF || status == VIRTSOCK_E_AGAIN)
         return status == VIRTSOCK_E_EOF ? LOOP_END : LOOP_AGAIN;
     return tool_takes_no_more(err) ? LOOP_UNWANTED : LOOP_BROKEN;
+}
+
+/* Of the thread: what lies there is another's next. */
+static bool is_shared(const struct relay_pair *pair, const char *data)
+{
+    return data == pair->worker->buffer || data == pair->worker->message;
 }
 
 static bool has_pipe(const struct relay_flow *flow)
@@ -67,12 +74,49 @@ static void look_for_pipe(struct relay_pair *pair, int from)
 {
     struct relay_flow *flow = &pair->flow[from];
 
-    if (has_pipe(flow) || flow->carried < PIPE_FROM || flow->pipe[1] == LOOP_UNABLE)
+    if (has_pipe(flow) || flow->messages || flow->carried < PIPE_FROM || flow->pipe[1] == LOOP_UNABLE)
         return;
     if (pair->shared[0] || pair->shared[1] || pair_is(pair, !from, VIRTSOCK_ITEM_SCHEME, VIRTSOCK_SCHEME_TCP))
         flow->pipe[1] = LOOP_UNABLE;
     else
         take_pipe(pair, flow);
+}
+
+/* The next message of an end. One that is longer than any was dropped by the system, in part, and is told by its name. */
+static int64_t take_message(struct relay_pair *pair, int from)
+{
+    struct relay_flow *flow = &pair->flow[from];
+    struct worker     *w = pair->worker;
+    virtsock_status    status;
+    virtsock_error     err;
+    size_t             done = 0;
+
+    if (w->message == NULL && (w->message = malloc(RELAY_MESSAGE)) == NULL)
+        return LOOP_BROKEN;
+    flow->data = w->message;
+    flow->given = 0;
+    status = virtsock_stream_recv(pair->end[from], flow->data, RELAY_MESSAGE, &done, 0, &err);
+    if (status == VIRTSOCK_E_MESSAGE_TOO_LONG)
+        relay_tell_message(pair->rule, pair->number, "a message has more than 1048576 bytes, which is the most");
+    return result(status, &done, &err);
+}
+
+/* Whole. Its sender's system may take longer ones than ours does unless it is asked to. */
+static int64_t give_message(struct relay_pair *pair, int from)
+{
+    const struct relay_flow *flow = &pair->flow[from];
+    virtsock_stream         *to = pair->end[!from];
+    size_t                   done = 0;
+    virtsock_error           err;
+    virtsock_status          status = virtsock_stream_send(to, flow->data + flow->given, flow->pending, &done, 0, &err);
+
+    if (status == VIRTSOCK_E_MESSAGE_TOO_LONG && !pair->shared[!from]) {
+        daemon_make_room(virtsock_stream_fd(to), flow->pending);
+        status = virtsock_stream_send(to, flow->data + flow->given, flow->pending, &done, 0, &err);
+    }
+    if (status == VIRTSOCK_E_MESSAGE_TOO_LONG)
+        relay_tell_message(pair->rule, pair->number, err.message);
+    return result(status, &done, &err);
 }
 
 /* Bytes from an end into the flow that is empty, or LOOP_. 0: an empty message, of which there is nothing to give. */
@@ -83,6 +127,8 @@ static int64_t take(struct relay_pair *pair, int from)
     virtsock_error     err;
     int64_t            n;
 
+    if (flow->messages)
+        return take_message(pair, from);
     look_for_pipe(pair, from);
     if (has_pipe(flow)) {
         flow->given = 0;
@@ -104,6 +150,8 @@ static int64_t give(struct relay_pair *pair, int from)
     size_t             done = 0;
     virtsock_error     err;
 
+    if (flow->messages)
+        return give_message(pair, from);
     if (has_pipe(flow))
         return loop_pipe_pour(flow->pipe, virtsock_stream_fd(pair->end[!from]), flow->pending);
     return result(virtsock_stream_send(pair->end[!from], flow->data + flow->given, flow->pending, &done, 0, &err), &done, &err);
@@ -116,10 +164,10 @@ void flow_stall(struct relay_pair *pair, struct relay_flow *flow, bool stalled)
     flow->stalled = stalled;
 }
 
-/* All but a buffer that is all flows'. */
+/* All but what is the thread's. */
 void flow_release(struct relay_pair *pair, struct relay_flow *flow)
 {
-    if (flow->data != pair->worker->buffer)
+    if (!is_shared(pair, flow->data))
         free(flow->data);
     flow->data = NULL;
     give_pipe_back(pair, flow);
@@ -205,7 +253,7 @@ static bool keep(struct relay_pair *pair, struct relay_flow *flow)
 {
     char *own;
 
-    if (flow->pending == 0 || has_pipe(flow) || flow->data != pair->worker->buffer)
+    if (flow->pending == 0 || has_pipe(flow) || !is_shared(pair, flow->data))
         return true;
     if ((own = malloc(flow->pending)) == NULL)
         return false;

@@ -247,6 +247,7 @@ static void free_worker(struct worker *w)
         loop_pipe_close(w->pipes[--w->pipe_count]);
     tool_event_free(w->ended);
     loop_free(w->loop);
+    free(w->message);
     free(w);
 }
 

@@ -12,6 +12,7 @@
 
 #define RELAY_PIPES 16                  /* empty ones that a thread keeps */
 #define RELAY_CHUNK 65536
+#define RELAY_MESSAGE (1 << 20)         /* the longest */
 #define RELAY_THREADS 64
 #define RELAY_PAUSE_US     100000       /* after a try for which the system had nothing to give; doubled each time */
 #define RELAY_PAUSE_MAX_US 800000
@@ -21,12 +22,13 @@ struct relay_flow {
     uint64_t carried;
     size_t   pending;                   /* bytes that were taken and not yet given: in the pipe, or else at data + given */
     size_t   given;
-    char    *data;                      /* the worker's buffer, or the flow's own while it waits */
+    char    *data;                      /* the worker's buffer or message, or the flow's own while it waits */
     int      pipe[2];                   /* -1: none */
     bool     ended;                     /* its sender has ended */
     bool     over;                      /* nothing more goes through */
     bool     stalled;                   /* waits for room */
     bool     broken;                    /* its receiver's end */
+    bool     messages;                  /* each is taken and given whole */
 };
 
 enum relay_state { RELAY_CONNECTING, RELAY_JOINED, RELAY_THREADED, RELAY_OVER };
@@ -67,6 +69,7 @@ struct worker {
     unsigned                    ends;           /* of relay.ends, when those were tried */
     int64_t                     ticked_us;      /* the latest tick */
     struct tool_event          *ended;
+    char                       *message;        /* as buffer, for flows of messages; made for the first */
     char                        buffer[RELAY_CHUNK];
 };
 

@@ -103,7 +103,7 @@ static bool begin_joined(struct relay_pair *pair)
         return false;
     for (int i = 0; i < 2; i++)
         if (!pair_is(pair, !i, VIRTSOCK_ITEM_TYPE, VIRTSOCK_TYPE_STREAM) || !pair_is(pair, i, VIRTSOCK_ITEM_TYPE, VIRTSOCK_TYPE_STREAM))
-            pair->flow[i].pipe[1] = LOOP_UNABLE;        /* a message is taken whole */
+            pair->flow[i].messages = true;
     pair->due_us = tool_now_us();
     pair_enter(pair, RELAY_JOINED);
     pair_carry(pair, BOTH);

@@ -148,6 +148,8 @@ uint64_t relay_unlogged(void);
 void relay_tell_client(const struct relay_rule *rule, unsigned number, const virtsock_stream *client);
 /* Its end of sending is kept from TO, since the way there would take it for the end of both. */
 void relay_tell_kept(const struct relay_rule *rule, unsigned number, const struct way *way);
+/* A message that ends the conversation. */
+void relay_tell_message(const struct relay_rule *rule, unsigned number, const char *why);
 /* Counts it, too. err: why TO could not be reached. */
 void relay_tell_end(struct relay_rule *rule, unsigned number, enum relay_ending ending, const uint64_t bytes[2], const virtsock_error *err);
 /* The counters, if they are wanted. */

@@ -36,6 +36,11 @@ void relay_tell_kept(const struct relay_rule *rule, unsigned number, const struc
                     way->name != NULL ? ": " : "", way->known);
 }
 
+void relay_tell_message(const struct relay_rule *rule, unsigned number, const char *why)
+{
+    report_line("client %u of %s: %s", number, rule->from.text, why);
+}
+
 void relay_tell_end(struct relay_rule *rule, unsigned number, enum relay_ending ending, const uint64_t bytes[2], const virtsock_error *err)
 {
     static const char *const words[] = {
