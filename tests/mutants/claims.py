@@ -85,6 +85,7 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("tools/common/serve.c", [TOOLS, MUX, f"{STRESS} -k threads"]),
     ("tools/common/peer.c", [TOOLS, WAIT, DOCTOR]),
     ("tools/common/args.c", [TOOLS, RELAY, STRESS]),
+    ("tools/common/escape.c", ["tests/test_escape.py", SERVICE]),
     ("tools/common/json.c", [f"{TOOLS} -k info", LIST, DOCTOR, SERVICE]),
     ("tools/commands/list/list.c", [LIST]),
     ("tools/commands/list/diag.c", [LIST]),

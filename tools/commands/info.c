@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "common/escape.h"
 #include "common/json.h"
 #include "common/peer.h"
 #include "common/reason.h"
@@ -51,8 +52,10 @@ static const struct part {
 
 static void print_part(const struct part *p, const char *text, uint32_t number)
 {
+    char shown[ESCAPED(1024)];
+
     if (text != NULL)
-        printf("%-12s%s\n", p->name, *text ? text : "any");
+        printf("%-12s%s\n", p->name, *text ? escape_text(shown, sizeof shown, text) : "any");
     else if (number == UINT32_MAX && (p->part == VIRTSOCK_PART_CID || p->part == VIRTSOCK_PART_PORT))
         printf("%-12sany\n", p->name);
     else if (p->part == VIRTSOCK_PART_PORT)

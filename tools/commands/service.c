@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "common/escape.h"
 #include "common/json.h"
 #include "common/report.h"
 #include "common/service.h"
@@ -27,11 +28,12 @@ static void tell(struct json *j, const char *service, bool registered, const cha
     bool     has_port = virtsock_port_from_service(service, &port) == VIRTSOCK_OK;
 
     if (!set.json) {
-        char digits[16] = "-";
+        char digits[16] = "-", shown[ESCAPED(SERVICE_NAME)];
 
         if (has_port)
             snprintf(digits, sizeof digits, "%" PRIu32, port);
-        printf("%s  %-10s  %s\n", service, digits, registered ? name : "not registered");
+        printf("%s  %-10s  %s\n", service, digits,
+               registered ? escape_text(shown, sizeof shown, name) : "not registered");
         return;
     }
     json_open(j, NULL, '{');
@@ -85,15 +87,16 @@ static int list(void)
 
 static void tell_plan(const char *service, const char *name)
 {
-    char have[SERVICE_NAME] = "";
+    char have[SERVICE_NAME] = "", shown[ESCAPED(SERVICE_NAME)];
     bool there = host_service(service, have, sizeof have) == 0;
 
+    escape_text(shown, sizeof shown, have);
     if (there == (name != NULL))
-        printf("nothing to do: %s is %s%s\n", service, there ? "registered as " : "not registered", have);
+        printf("nothing to do: %s is %s%s\n", service, there ? "registered as " : "not registered", shown);
     else if (name != NULL)
         printf("would make HKLM\\%s\\%s\nwould set ElementName to %s\n", SERVICE_PLACE, service, name);
     else
-        printf("would remove HKLM\\%s\\%s, ElementName %s\n", SERVICE_PLACE, service, have);
+        printf("would remove HKLM\\%s\\%s, ElementName %s\n", SERVICE_PLACE, service, shown);
 }
 
 static int carry_out(const char *service, const char *name)
@@ -120,7 +123,7 @@ static bool is_text(const char *name)
     size_t n;
 
     for (; *name != '\0'; name += n)
-        if ((n = json_utf8_length(name)) == 0 || (unsigned char)*name < 0x20 || *name == 0x7f)
+        if ((n = escape_length(name)) == 0 || escape_wanted(name, n))
             return false;
     return true;
 }

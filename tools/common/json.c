@@ -6,21 +6,7 @@
 
 #include <inttypes.h>
 
-size_t json_utf8_length(const char *text)
-{
-    const unsigned char *s = (const unsigned char *)text;
-    size_t               n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    unsigned             second = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-    unsigned             last = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-
-    for (size_t i = 1; i < n; i++) {
-        if (s[i] < second || s[i] > last)
-            return 0;
-        second = 0x80;
-        last = 0xbf;
-    }
-    return n;
-}
+#include "common/escape.h"
 
 static void quoted(FILE *out, const char *text)
 {
@@ -28,15 +14,15 @@ static void quoted(FILE *out, const char *text)
 
     putc('"', out);
     while (*s != '\0') {
-        size_t n = json_utf8_length((const char *)s);
+        size_t n = escape_length((const char *)s);
 
         if (n == 0) {
             fputs("\\ufffd", out);
             n = 1;
         } else if (*s == '"' || *s == '\\') {
             fprintf(out, "\\%c", *s);
-        } else if (*s < 0x20 || *s == 0x7f) {
-            fprintf(out, "\\u%04x", *s);
+        } else if (escape_wanted((const char *)s, n)) {         /* none is beyond U+FFFF */
+            fprintf(out, "\\u%04x", escape_number((const char *)s, n));
         } else {
             fwrite(s, 1, n, out);
         }

@@ -9,9 +9,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Of the well-formed character of UTF-8 at text (RFC 3629: no surrogates, nothing overlong); 0: there is none. */
-size_t json_utf8_length(const char *text);
-
 struct json {
     FILE *out;
     bool  comma;                        /* before the next member; false at first */
@@ -19,7 +16,7 @@ struct json {
 
 void json_open(struct json *j, const char *key, char bracket);  /* '{' or '[' */
 void json_close(struct json *j, char bracket);                  /* '}' or ']' */
-/* text: what is not UTF-8 in it becomes U+FFFD; NULL is null. */
+/* text: what is not UTF-8 in it becomes U+FFFD, and what a terminal would obey is escaped; NULL is null. */
 void json_text(struct json *j, const char *key, const char *text);
 void json_number(struct json *j, const char *key, int64_t number);
 void json_bool(struct json *j, const char *key, bool value);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/escape.h"
 #include "platform/tool.h"
 
 static void (*through)(const char *text);
@@ -17,13 +18,17 @@ void report_through(void (*say)(const char *text))
     through = say;
 }
 
-/* Longer than any canonical address with a sentence around it; what is longer still is cut. */
+#define HEAD "virtsock: "
+#define LINE 4608                       /* longer than any canonical address with a sentence around it; what is longer still is cut */
+
+/* What a terminal would obey, and a line's end, are written out, whoever chose them. */
 static void say(const char *format, va_list values)
 {
-    char   line[4608] = "virtsock: ";
+    char   text[LINE], line[ESCAPED(LINE)] = HEAD;
     size_t head = strlen(line);
 
-    vsnprintf(line + head, sizeof line - head - 1, format, values);
+    vsnprintf(text, sizeof text, format, values);
+    escape_text(line + head, sizeof line - head - 1, text);
     if (through != NULL) {
         through(line + head);
         return;

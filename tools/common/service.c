@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/json.h"
+#include "common/escape.h"
 #include "common/report.h"
 #include "platform/host.h"
 
@@ -32,7 +32,7 @@ static void print_quoted(FILE *out, const char *text)
 {
     fputs("('", out);
     for (size_t n; *text != '\0'; text += n) {
-        n = json_utf8_length(text);
+        n = escape_length(text);
         if (n > 1)
             print_units(out, text, n);
         else

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/escape.h"
 #include "common/json.h"
 #include "virtsock.h"
 
@@ -29,7 +30,7 @@ void finding_begin(bool json, const char *address)
 
 void finding_tell(enum finding_level level, const char *id, const char *advice, int code, const char *format, ...)
 {
-    char    text[1024];
+    char    text[1024], shown[ESCAPED(sizeof text)];
     va_list values;
 
     va_start(values, format);
@@ -37,7 +38,7 @@ void finding_tell(enum finding_level level, const char *id, const char *advice, 
     va_end(values);
     bad |= level == FINDING_PROBLEM;
     if (!as_json) {
-        printf("%-9s%-20s%s\n", levels[level], id, text);
+        printf("%-9s%-20s%s\n", levels[level], id, escape_text(shown, sizeof shown, text));
         if (advice != NULL)
             printf("%-29s%s\n", "", advice);
         return;

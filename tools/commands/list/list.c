@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "common/escape.h"
 #include "common/json.h"
 #include "common/report.h"
 #include "platform/list.h"
@@ -138,14 +139,12 @@ static void print_owners(size_t row)
     const char *comma = "";
 
     for (size_t i = 0; i < found.owner_count; i++) {
-        struct owner *owner = &found.owners[i];
+        const struct owner *owner = &found.owners[i];
+        char                name[ESCAPED(sizeof owner->name)];
 
         if (owner->row != row)
             continue;
-        for (char *c = owner->name; *c != '\0'; c++)
-            if ((unsigned char)*c < 0x20 || *c == 0x7f)
-                *c = '?';
-        printf("%s%d/%s fd %d", comma, owner->pid, owner->name, owner->fd);
+        printf("%s%d/%s fd %d", comma, owner->pid, escape_text(name, sizeof name, owner->name), owner->fd);
         comma = ", ";
     }
 }
