@@ -4,12 +4,15 @@ answers what the test wants, so that what cannot be had of the real one is seen 
 
 import re
 import shutil
+import signal
 import subprocess
 import time
+from functools import partial
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import pytest
-from test_tools import TOOL, run
+from test_tools import TOOL, eventually, run, running
 
 from builds import ROOT
 
@@ -36,8 +39,11 @@ def domain(name, number=1, vsock='<vsock model="virtio"><cid auto="no" address="
         <os><type>hvm</type></os><devices>{vsock}</devices>{more}</domain>"""
 
 
+planted = []  # words that name a virsh of this test
+
+
 def resolve(*words, **more):
-    done = run("resolve", *words, text=True, **more)
+    done = run("resolve", *planted, *words, text=True, **more)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -116,7 +122,7 @@ def virsh(tmp_path, monkeypatch):
     """Writes its words down, a line each, and runs that shell text."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setitem(globals(), "planted", ["--virsh", str(folder / "virsh")])
 
     def plant(text, answer=""):
         (tmp_path / "answer").write_text(answer)
@@ -141,11 +147,50 @@ def test_names_are_single_words(virsh):
             assert virsh.words() == ["--connect", "test:///x", "dumpxml", "--", name]
 
 
-def test_no_virsh(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    code, out, err = resolve("libvirt:web", "80")
-    assert (code, out) == (1, "")
-    assert err.startswith("virtsock: there is no virsh in PATH") and "libvirt-clients" in err
+def test_no_virsh(tmp_path):
+    said = f"virtsock: there is no program {tmp_path}/virsh\n"
+    assert resolve("--virsh", str(tmp_path / "virsh"), "libvirt:web", "80") == (1, "", said)
+
+
+def test_path_is_not_asked(monkeypatch, tmp_path):
+    """Whoever can put a program there, as `.` or a folder of downloads can have it, is not run."""
+    (tmp_path / "virsh").write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
+    (tmp_path / "virsh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = resolve("-c", "test:///default", "libvirt:nosuch", "80")
+    assert (code, out) == (1, "") and "virsh" in err
+    assert not (tmp_path / "ran").exists()
+    if not any(Path(folder, "virsh").exists() for folder in ("/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin")):
+        assert err.startswith("virtsock: there is no virsh in /usr/bin") and "libvirt-clients" in err
+
+
+def gone(pid):
+    left = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return left.stdout.strip()[:1] in ("", "Z")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_virsh_is_ended_with_the_command(virsh, number):
+    """And what it had started; the command has that signal's end itself."""
+    virsh(f"sleep 60 & echo $$ $! > '{virsh.folder}/new'; mv '{virsh.folder}/new' '{virsh.folder}/pids'\nwait")
+    usual = partial(signal.signal, number, signal.SIG_DFL)  # whatever these tests were started by
+    with running("resolve", *planted, "libvirt:web", "80", stderr=subprocess.DEVNULL, preexec_fn=usual) as process:
+        eventually((virsh.folder / "pids").exists)
+        process.send_signal(number)
+        assert process.wait(10) == -number
+        for pid in (virsh.folder / "pids").read_text().split():
+            eventually(lambda pid=pid: gone(pid))
+
+
+def test_what_is_ignored_ends_nothing(virsh):
+    """nohup stays nohup."""
+    virsh(f"touch '{virsh.folder}/runs'\nsleep 1; cat '{virsh.folder}/answer'", domain("x"))
+    command = ["nohup", TOOL, "resolve", *planted, "libvirt:x", "80"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        eventually((virsh.folder / "runs").exists)
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(timeout=30)[0] == b"vsock://42:80\n"
 
 
 def test_virsh_that_hangs(virsh):
@@ -154,8 +199,7 @@ def test_virsh_that_hangs(virsh):
     code, out, err = resolve("--timeout", "0.5", "libvirt:web", "80")
     assert 0.5 <= time.monotonic() - begin < 1.5
     assert (code, out, err) == (1, "", "virtsock: virsh did not answer within 0.5 s; see whether it asks for a password\n")
-    left = subprocess.run(["ps", "-o", "stat=", "-p", (virsh.folder / "pid").read_text().strip()], capture_output=True, text=True)
-    assert left.stdout.strip()[:1] in ("", "Z")  # what it had started was ended too
+    assert gone((virsh.folder / "pid").read_text().strip())  # what it had started was ended too
 
 
 def test_virsh_that_says_no_more_and_stays(virsh):
@@ -233,11 +277,12 @@ def test_a_cid_that_was_chosen_once(virsh):
     (), ("libvirt:web",), ("libvirt:", "80"), ("libvirt:web", ""), ("libvirt:web", "x"), ("libvirt:web", "4294967296"), ("libvirt:web", "-1"),
     ("libvirt:web", "any"), ("libvirt:web", "80?type=seqpacket"), ("libvirt:web", "80/"), ("libvirt:web", "80", "81"), ("vsock://3:80", "80"),
     ("vsock://web:80",), ("-c", "x", "vsock://3:80"), ("nonsense",),
+    ("--virsh", "virsh", "libvirt:web", "80"), ("--virsh", "/usr/bin/virsh", "vsock://3:80"),
 ])  # fmt: skip
 def test_usage(words, virsh):
     answers(virsh, domain("web"))
-    code, out, err = resolve(*words)
-    assert (code, out) == (2, "") and err.startswith("virtsock: ")
+    done = run("resolve", *words, text=True)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("virtsock: ")
     assert not (virsh.folder / "words").exists()
 
 

@@ -6,6 +6,7 @@
 #ifndef TOOL_PLATFORM_HOST_H
 #define TOOL_PLATFORM_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define HOST_ABSENT  (-1)               /* no such program; no such service; a system that has none */
@@ -15,8 +16,11 @@
 #define SERVICE_TEXT 37                 /* a GUID, with its NUL */
 #define SERVICE_NAME 1024
 
-/* Runs argv[0], found in PATH, with no shell in between: what it says on standard output, with a NUL, and its exit code (-1: a signal's).
- * Its input is empty, its standard error is ours. When its time has passed, it is ended with what it started. */
+/* The program of that name where the system has its own, and not where PATH says. False: it has none. */
+bool host_find(char *path, size_t cap, const char *name);
+/* Runs argv[0], an absolute path, with no shell in between: what it says on standard output, with a NUL, and its exit code (-1: a signal's).
+ * Its input is empty, its standard error is ours. When its time has passed, it is ended with what it started; so it is when a signal ends
+ * this process. From one thread. */
 int host_run(const char *const argv[], char *out, size_t cap, int timeout_ms, int *exit_code);
 
 /* The name of a registered service, "" where it has none. */

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,14 +20,65 @@
 
 extern char **environ;
 
+bool host_find(char *path, size_t cap, const char *name)
+{
+    static const char *const folders[] = { "/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin" };
+
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if ((size_t)snprintf(path, cap, "%s/%s", folders[i], name) < cap && access(path, X_OK) == 0)
+            return true;
+    return false;
+}
+
+/* --- Being ended --------------------------------------------------------------------------------------------------------- */
+
+static const int wishes[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+#define WISHES (sizeof wishes / sizeof *wishes)
+
+static volatile sig_atomic_t group;     /* of the program that runs; 0: none does */
+static struct sigaction      usual_action[WISHES];
+
+/* Its group is not ours, so that a terminal's Ctrl-C does not come to it. */
+static void end_both(int number)
+{
+    if (group > 0)
+        kill(-(pid_t)group, SIGKILL);
+    signal(number, SIG_DFL);
+    raise(number);                      /* it comes when this has returned */
+}
+
+/* What this process ignores (nohup) ends nothing. */
+static void follow(pid_t child)
+{
+    struct sigaction end = { .sa_handler = end_both };
+
+    group = (sig_atomic_t)child;
+    sigemptyset(&end.sa_mask);
+    for (size_t i = 0; i < WISHES; i++)
+        if (sigaction(wishes[i], NULL, &usual_action[i]) == 0 && usual_action[i].sa_handler != SIG_IGN)
+            sigaction(wishes[i], &end, NULL);
+}
+
+static void follow_no_more(void)
+{
+    group = 0;
+    for (size_t i = 0; i < WISHES; i++)
+        sigaction(wishes[i], &usual_action[i], NULL);
+}
+
+/* --- Running ------------------------------------------------------------------------------------------------------------- */
+
 /* In a process group of its own, so that all of it can be ended, and with SIGPIPE as usual. */
 static int start(pid_t *child, const char *const argv[], int out)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t          attributes;
-    sigset_t                   usual, none;
+    sigset_t                   usual, none, held, before;
     int                        code;
 
+    sigemptyset(&held);
+    for (size_t i = 0; i < WISHES; i++)
+        sigaddset(&held, wishes[i]);
     sigemptyset(&none);
     sigemptyset(&usual);
     sigaddset(&usual, SIGPIPE);
@@ -37,7 +89,11 @@ static int start(pid_t *child, const char *const argv[], int out)
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigdefault(&attributes, &usual);
     posix_spawnattr_setsigmask(&attributes, &none);
-    code = posix_spawnp(child, argv[0], &files, &attributes, (char *const *)argv, environ);
+    sigprocmask(SIG_BLOCK, &held, &before);     /* no moment in which it runs and would be left */
+    code = posix_spawn(child, argv[0], &files, &attributes, (char *const *)argv, environ);
+    if (code == 0)
+        follow(*child);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     return code == ENOENT ? HOST_ABSENT : code;
@@ -107,6 +163,7 @@ int host_run(const char *const argv[], char *out, size_t cap, int timeout_ms, in
             kill(-child, SIGKILL);
             waitpid(child, NULL, 0);
         }
+        follow_no_more();
     }
     close(ends[0]);
     return code;

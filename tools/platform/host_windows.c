@@ -12,6 +12,12 @@
 
 #define SERVICES L"SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\Virtualization\\GuestCommunicationServices"
 
+bool host_find(char *path, size_t cap, const char *name)
+{
+    (void)path, (void)cap, (void)name;
+    return false;
+}
+
 int host_run(const char *const argv[], char *out, size_t cap, int timeout_ms, int *exit_code)
 {
     (void)argv, (void)out, (void)cap, (void)timeout_ms, (void)exit_code;

@@ -17,7 +17,7 @@
 #define TIME_MS 10000                   /* unless --timeout says */
 
 static struct {
-    const char *connect;
+    const char *connect, *virsh;
     int64_t     timeout_ms;
 } set = { .timeout_ms = TIME_MS };
 
@@ -72,15 +72,29 @@ static int read_port(virtsock_address **out, uint32_t *port, const char *text)
     return EXIT_DONE;
 }
 
+/* Never whatever stands first in PATH. */
+static const char *find_virsh(char *path, size_t cap)
+{
+    if (set.virsh != NULL)
+        return set.virsh;
+    return host_find(path, cap, "virsh") ? path : NULL;
+}
+
 static int ask_virsh(const char *domain, char *out, size_t cap)
 {
-    const char *with[] = { "virsh", "--connect", set.connect, "dumpxml", "--", domain, NULL };
-    const char *without[] = { "virsh", "dumpxml", "--", domain, NULL };
-    int         exit_code = 0;
-    int         code = host_run(set.connect != NULL ? with : without, out, cap, (int)set.timeout_ms, &exit_code);
+    char        path[64];
+    const char *virsh = find_virsh(path, sizeof path);
+    const char *with[] = { virsh, "--connect", set.connect, "dumpxml", "--", domain, NULL };
+    const char *without[] = { virsh, "dumpxml", "--", domain, NULL };
+    int         exit_code = 0, code = HOST_ABSENT;
 
-    if (code == HOST_ABSENT)
-        report_line("there is no virsh in PATH, which knows libvirt's domains: install it (Debian, Ubuntu: libvirt-clients; Fedora: libvirt-client)");
+    if (virsh != NULL)
+        code = host_run(set.connect != NULL ? with : without, out, cap, (int)set.timeout_ms, &exit_code);
+    if (code == HOST_ABSENT && set.virsh != NULL)
+        report_line("there is no program %s", set.virsh);
+    else if (code == HOST_ABSENT)
+        report_line("there is no virsh in /usr/bin or /usr/local/bin, which knows libvirt's domains: install it (Debian, Ubuntu: libvirt-clients; "
+                    "Fedora: libvirt-client), or say where it is with --virsh");
     else if (code == HOST_HUNG)
         report_line("virsh did not answer within %g s; see whether it asks for a password", (double)set.timeout_ms / 1000);
     else if (code == HOST_FLOODED)
@@ -132,6 +146,8 @@ static int resolve_domain(const char *domain, const char *text)
 
     if (*domain == '\0' || text == NULL)
         return report_usage("virtsock resolve " LIBVIRT "NAME PORT");
+    if (set.virsh != NULL && *set.virsh != '/')
+        return report_usage("--virsh \"%s\": it is an absolute path", set.virsh);
     code = read_port(&address, &port, text);
     virtsock_address_free(address);
     return code == EXIT_DONE ? tell_cid(domain, port) : code;
@@ -143,13 +159,14 @@ static int run(char **operand, int count)
         return resolve_domain(operand[0] + sizeof LIBVIRT - 1, count > 1 ? operand[1] : NULL);
     if (count > 1)
         return report_usage("one word too many: %s; a port of its own is for " LIBVIRT "NAME", operand[1]);
-    if (set.connect != NULL)
-        return report_usage("--connect is for " LIBVIRT "NAME");
+    if (set.connect != NULL || set.virsh != NULL)
+        return report_usage("%s is for " LIBVIRT "NAME", set.connect != NULL ? "--connect" : "--virsh");
     return resolve_address(operand[0]);
 }
 
 static const struct arg args[] = {
     { 'c', "connect", "URI", ARG_TEXT, &set.connect, "libvirt: where its domains are, as virsh --connect" },
+    { 0, "virsh", "PATH", ARG_TEXT, &set.virsh, "libvirt: the program itself, if not /usr/bin/virsh; an absolute path" },
     { 0, "timeout", "SECONDS", ARG_SECONDS, &set.timeout_ms, "give up after that, or `forever`; 10 unless told" },
     ARGS_COMMON
 };
@@ -157,7 +174,7 @@ static const struct arg args[] = {
 const struct command resolve_command = {
     .name = "resolve",
     .summary = "print the address behind a VM's name",
-    .usage = "[--timeout SECONDS] ADDRESS\n[-c URI] [--timeout SECONDS] libvirt:NAME PORT",
+    .usage = "[--timeout SECONDS] ADDRESS\n[-c URI] [--virsh PATH] [--timeout SECONDS] libvirt:NAME PORT",
     .text = "Prints an address that names no VM: one that can be connected to at once. On Windows the names of Hyper-V's VMs\n"
             "are looked up, and `wsl`; other addresses are printed as they are. libvirt:NAME is a domain of libvirt's, which\n"
             "virsh is asked for. Names are compared exactly. Connects to nothing.\n",
