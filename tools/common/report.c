@@ -19,7 +19,7 @@ void report_through(void (*say)(const char *text))
 }
 
 #define HEAD "virtsock: "
-#define LINE 4608                       /* longer than any canonical address with a sentence around it; what is longer still is cut */
+#define LINE 4608                       /* longer than any canonical address with a sentence; what is longer is cut */
 
 /* What a terminal would obey, and a line's end, are written out, whoever chose them. */
 static void say(const char *format, va_list values)

@@ -48,8 +48,8 @@ void daemon_refuse_new(virtsock_fd listener);
 int daemon_write_pid(const char *path);
 /* What was written there, unless it is another instance's by now. */
 void daemon_remove_pid(const char *path);
-/* A line to the system's log, and to standard error, as "virtsock: " and the line. False: nobody takes it now. Neither waits,
- * and neither feeds what this process forwards (datagrams.h). */
+/* A line to the system's log, and to standard error, as "virtsock: " and the line. False: nobody takes it now.
+ * Neither waits, and neither feeds what this process forwards (datagrams.h). */
 bool daemon_log(const char *line);
 bool daemon_say(const char *line);
 /* Standard input, output and error become the null device. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Datagrams that `virtsock relay` takes at the path of a UNIX socket, to forward them. datagrams_posix.c has it; Windows has
- * no such sockets. Codes are the system's own, 0 is success.
+ * Datagrams that `virtsock relay` takes at the path of a UNIX socket, to forward them. datagrams_posix.c has it;
+ * Windows has no such sockets. Codes are the system's own, 0 is success.
  */
 #ifndef TOOL_PLATFORM_DATAGRAMS_H
 #define TOOL_PLATFORM_DATAGRAMS_H
@@ -18,12 +18,13 @@ struct datagrams {
     bool         ending;
 };
 
-/* In place of a count: datagrams_end was called, and nothing lies there any more; the socket was removed, so that nobody can
- * send until datagrams_again. */
+/* In place of a count: datagrams_end was called, and nothing lies there any more; the socket was removed, so that
+ * nobody can send until datagrams_again. */
 #define DATAGRAMS_END     INT64_MIN
 #define DATAGRAMS_REMOVED (INT64_MIN + 1)
 
-/* What nobody listens on at the path is replaced; one that begins with @ is a name of Linux's abstract ones. 0 or the code. */
+/* What nobody listens on at the path is replaced; one that begins with @ is a name of Linux's abstract ones. 0 or
+ * the code. */
 int datagrams_open(struct datagrams *out, const char *path, int mode);
 /* Waits. The bytes of one (at most cap; an empty one has 0), one of the above, or minus the code. */
 int64_t datagrams_take(struct datagrams *from, void *buf, size_t cap);

@@ -25,7 +25,8 @@
 #include "platform/tool.h"
 
 #define DAEMON_INFO (3 * 8 + 6)         /* RFC 5424, 6.2.1: facility daemon, severity informational */
-#define MOVES_US    500000              /* in which who removed a socket is done with its folder, and with what he makes in its place */
+/* In which who removed a socket is done with its folder, and with what he makes in its place. */
+#define MOVES_US    500000
 #define AGAIN_US    1000000             /* until a socket that could not be made is tried again */
 #define LOOK_MS     10000               /* between looks at a place, where nobody tells */
 
@@ -74,7 +75,7 @@ int daemon_tell(const char *path, const char *text)
     return send_to(path, text, 0);
 }
 
-/* --- Logs -------------------------------------------------------------------------------------------------------------- */
+/* --- Logs --------------------------------------------------------------------------------------------------------- */
 
 /* What this process forwards: a line there would be forwarded, too, and if it tells that this fails, without end. */
 static struct {
@@ -97,7 +98,8 @@ static bool is_forwarded(const char *path)
     return found;
 }
 
-/* RFC 3164, 4.3.3: a line without a time gets that of its arrival. syslog(3) would bring twelve kilobytes of calendar. */
+/* RFC 3164, 4.3.3: a line without a time gets that of its arrival. syslog(3) would bring twelve kilobytes of
+ * calendar. */
 bool daemon_log(const char *line)
 {
     static const char *const places[] = { "/dev/log", "/var/run/syslog", "/var/run/log" };
@@ -122,7 +124,7 @@ bool daemon_say(const char *line)
     return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) && write(STDERR_FILENO, text, (size_t)size) == size;
 }
 
-/* --- What is taken --------------------------------------------------------------------------------------------------------- */
+/* --- What is taken ------------------------------------------------------------------------------------------------ */
 
 /* A socket that nobody reads, and nothing else, makes room. */
 static void remove_stale(const char *path, const struct sockaddr_un *at, socklen_t size)

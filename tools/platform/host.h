@@ -18,9 +18,9 @@
 
 /* The program of that name where the system has its own, and not where PATH says. False: it has none. */
 bool host_find(char *path, size_t cap, const char *name);
-/* Runs argv[0], an absolute path, with no shell in between: what it says on standard output, with a NUL, and its exit code (-1: a signal's).
- * Its input is empty, its standard error is ours. When its time has passed, it is ended with what it started; so it is when a signal ends
- * this process. From one thread. */
+/* Runs argv[0], an absolute path, with no shell in between: what it says on standard output, with a NUL, and its
+ * exit code (-1: a signal's). Its input is empty, its standard error is ours. When its time has passed, it is ended
+ * with what it started; so it is when a signal ends this process. From one thread. */
 int host_run(const char *const argv[], char *out, size_t cap, int timeout_ms, int *exit_code);
 
 /* The name of a registered service, "" where it has none. */

@@ -30,7 +30,7 @@ bool host_find(char *path, size_t cap, const char *name)
     return false;
 }
 
-/* --- Being ended --------------------------------------------------------------------------------------------------------- */
+/* --- Being ended -------------------------------------------------------------------------------------------------- */
 
 static const int wishes[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 #define WISHES (sizeof wishes / sizeof *wishes)
@@ -66,7 +66,7 @@ static void follow_no_more(void)
         sigaction(wishes[i], &usual_action[i], NULL);
 }
 
-/* --- Running ------------------------------------------------------------------------------------------------------------- */
+/* --- Running ------------------------------------------------------------------------------------------------------ */
 
 /* In a process group of its own, so that all of it can be ended, and with SIGPIPE as usual. */
 static int start(pid_t *child, const char *const argv[], int out)

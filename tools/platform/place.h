@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The file that a UNIX socket stands at: whether it is still there, and who tells when it is not. place_posix.c has it; a
- * system without inotify looks from time to time. Windows has none of it.
+ * The file that a UNIX socket stands at: whether it is still there, and who tells when it is not. place_posix.c has it;
+ * a system without inotify looks from time to time. Windows has none of it.
  */
 #ifndef TOOL_PLATFORM_PLACE_H
 #define TOOL_PLATFORM_PLACE_H

@@ -59,8 +59,8 @@ void place_remove(const struct place *place)
 
 #ifdef __linux__
 
-/* Of the socket itself a removal is told as a change: its links. Folders tell of themselves alone, and not of what others
- * do in them. One that may not be read cannot be watched; the rest is. */
+/* Of the socket itself a removal is told as a change: its links. Folders tell of themselves alone, and not of what
+ * others do in them. One that may not be read cannot be watched; the rest is. */
 #define OF_ITSELF (IN_DELETE_SELF | IN_MOVE_SELF)
 
 virtsock_fd place_lookout(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Where `virtsock relay` takes clients from, in its first thread, which deals them out to the one with the fewest. A door that fails, or whose
- * rule has all the clients that it may have, pauses; nothing that goes wrong with one client closes it. One whose UNIX socket was removed, by
- * a VMM that starts again, say, is made anew.
+ * rule has all the clients that it may have, pauses; nothing that goes wrong with one client closes it.
+ * One whose UNIX socket was removed, by a VMM that starts again, say, is made anew.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,8 @@
 #include "pair.h"
 
 #define ACCEPTS  64                     /* in a row */
-#define MOVES_US 500000                 /* in which who removed a socket is done with its folder, and with what he makes in its place */
+/* In which who removed a socket is done with its folder, and with what he makes in its place. */
+#define MOVES_US 500000
 #define AGAIN_US 1000000                /* until a socket that was removed and cannot be made is tried again */
 #define LOOK_US  10000000               /* between looks for such, where nobody tells */
 
@@ -179,7 +180,7 @@ static void on_client(void *owner, int events)
         open_door(door);
 }
 
-/* --- Sockets that were removed ------------------------------------------------------------------------------------------ */
+/* --- Sockets that were removed ------------------------------------------------------------------------------------ */
 
 static void on_removal(void *unused, int events)
 {
@@ -244,7 +245,8 @@ static void look_at_place(struct door *door, int64_t now_us)
     if (door->missing)
         return;
     door->place.path[0] = '\0';
-    report_line("%s: the socket was removed, and is for those to make again who passed it on", door->source->rule->from.text);
+    report_line("%s: the socket was removed, and is for those to make again who passed it on",
+                door->source->rule->from.text);
 }
 
 static void keep_places(int64_t now_us)
@@ -262,7 +264,7 @@ static void keep_places(int64_t now_us)
     }
 }
 
-/* --- All of them -------------------------------------------------------------------------------------------------------- */
+/* --- All of them -------------------------------------------------------------------------------------------------- */
 
 void doors_drain(void)
 {

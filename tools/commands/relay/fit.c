@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What can never work, whoever comes and however often it is tried: it is refused before `virtsock relay` listens. What may
- * be mended while it runs, a socket that is not there yet or a VM that is off, is none of that. See relay.h.
+ * What can never work, whoever comes and however often it is tried: it is refused before `virtsock relay` listens. What
+ * may be mended while it runs, a socket that is not there yet or a VM that is off, is none of that. See relay.h.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static const char *text(const struct relay_end *end, virtsock_part part)
     return found != NULL ? found : "";
 }
 
-/* --- Paths ------------------------------------------------------------------------------------------------------------- */
+/* --- Paths -------------------------------------------------------------------------------------------------------- */
 
 /* What is added to the path that an address has. */
 static void added(char *out, size_t cap, const struct relay_end *end, bool listens)
@@ -50,7 +50,8 @@ static void added(char *out, size_t cap, const struct relay_end *end, bool liste
     else if (scheme == VIRTSOCK_SCHEME_MUX && listens)
         snprintf(out, cap, "_%" PRIu32, number(end, VIRTSOCK_PART_PORT));
     else if (scheme == VIRTSOCK_SCHEME_HYPERKIT && listens)
-        snprintf(out, cap, "/%08" PRIx32 ".%08" PRIx32, cid == VIRTSOCK_CID_ANY ? VIRTSOCK_CID_HOST : cid, number(end, VIRTSOCK_PART_PORT));
+        snprintf(out, cap, "/%08" PRIx32 ".%08" PRIx32, cid == VIRTSOCK_CID_ANY ? VIRTSOCK_CID_HOST : cid,
+                 number(end, VIRTSOCK_PART_PORT));
     else if (scheme == VIRTSOCK_SCHEME_HYPERKIT)
         snprintf(out, cap, "/connect");
 }
@@ -65,13 +66,14 @@ static bool has_room(char why[WHY], const struct relay_end *end, bool listens)
     if ((n = strlen(path) + strlen(tail)) <= tool_path_most)
         return true;
     if (*tail != '\0')
-        snprintf(why, WHY, "the path has %zu bytes with %s, which is added to it, and no socket's has more than %zu", n, tail, tool_path_most);
+        snprintf(why, WHY, "the path has %zu bytes with %s, which is added to it, and no socket's has more than %zu", n,
+                 tail, tool_path_most);
     else
         snprintf(why, WHY, "the path has %zu bytes, and no socket's has more than %zu", n, tool_path_most);
     return false;
 }
 
-/* --- Sockets that are there already ------------------------------------------------------------------------------------ */
+/* --- Sockets that are there already ------------------------------------------------------------------------------- */
 
 /* What goes through an end; nothing is known of some. */
 enum pieces { UNKNOWN, BYTES, MESSAGES, MIXED };
@@ -118,9 +120,10 @@ static const char *of_pieces(enum pieces from, enum pieces to)
 {
     if (from == UNKNOWN || to == UNKNOWN || from == to)
         return NULL;
-    return from == MIXED      ? "some of the sockets that were passed on have messages (seqpacket), and some are streams"
-           : from == MESSAGES ? "FROM has messages (seqpacket): in a stream they would lose their ends"
-                              : "TO has messages (seqpacket), and FROM is a stream, which has no ends of any";
+    if (from == MIXED)
+        return "some of the sockets that were passed on have messages (seqpacket), and some are streams";
+    return from == MESSAGES ? "FROM has messages (seqpacket): in a stream they would lose their ends"
+                            : "TO has messages (seqpacket), and FROM is a stream, which has no ends of any";
 }
 
 static const char *of_descriptor(const struct relay_end *end, bool listens)
@@ -139,7 +142,7 @@ static const char *of_descriptor(const struct relay_end *end, bool listens)
     }
 }
 
-/* --- Addresses --------------------------------------------------------------------------------------------------------- */
+/* --- Addresses ---------------------------------------------------------------------------------------------------- */
 
 static const char *of_type(const struct relay_end *end)
 {
@@ -148,7 +151,8 @@ static const char *of_type(const struct relay_end *end)
 
     if (type == VIRTSOCK_TYPE_DGRAM)
         return "no transport has datagrams: type=stream or type=seqpacket is";
-    if (type == VIRTSOCK_TYPE_SEQPACKET && scheme != VIRTSOCK_SCHEME_UNIX && scheme != VIRTSOCK_SCHEME_VSOCK && scheme != VIRTSOCK_SCHEME_FD)
+    if (type == VIRTSOCK_TYPE_SEQPACKET && scheme != VIRTSOCK_SCHEME_UNIX && scheme != VIRTSOCK_SCHEME_VSOCK
+        && scheme != VIRTSOCK_SCHEME_FD)
         return "this transport carries streams alone: leave type=seqpacket out";
     return NULL;
 }
@@ -173,7 +177,7 @@ static const char *of_machine(const struct relay_end *to)
     return NULL;
 }
 
-/* --- A rule ------------------------------------------------------------------------------------------------------------ */
+/* --- A rule ------------------------------------------------------------------------------------------------------- */
 
 const char *relay_never(const struct relay_rule *rule, const struct relay_end **end)
 {

@@ -82,7 +82,8 @@ static void look_for_pipe(struct relay_pair *pair, int from)
         take_pipe(pair, flow);
 }
 
-/* The next message of an end. One that is longer than any was dropped by the system, in part, and is told by its name. */
+/* The next message of an end. One that is longer than any was dropped by the system, in part, and is told by its
+ * name. */
 static int64_t take_message(struct relay_pair *pair, int from)
 {
     struct relay_flow *flow = &pair->flow[from];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Datagrams to a stream, as linuxkit's vsudd -syslog: each becomes its length in decimal, a blank and its bytes (RFC 5425,
- * 4.3). The stream is made when there is something to send. A break shows at the write after the one that was lost, so a
- * new stream begins with the last message; so it does when the last could not be sent at all. What is told is told once
- * for as long as TO is away: a line for each message would be a message more where this log is forwarded, too.
+ * Datagrams to a stream, as linuxkit's vsudd -syslog: each becomes its length in decimal, a blank and its bytes
+ * (RFC 5425, 4.3). The stream is made when there is something to send. A break shows at the write after the one that
+ * was lost, so a new stream begins with the last message; so it does when the last could not be
+ * sent at all. What is told is told once for as long as TO is away: a line for each message would be a message more
+ * where this log is forwarded, too.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ static int mode_of(const struct relay_rule *rule)
     return rule->limits.mode == ARG_UNSET ? 0600 : (int)rule->limits.mode;
 }
 
-/* --- To the stream ----------------------------------------------------------------------------------------------------- */
+/* --- To the stream ------------------------------------------------------------------------------------------------ */
 
 static virtsock_status put(struct syslog *s, const char *frame, size_t size, virtsock_error *err)
 {
@@ -128,7 +129,7 @@ static void take(struct syslog *s, size_t n)
     s->last_size = length + n;
 }
 
-/* --- From the socket --------------------------------------------------------------------------------------------------- */
+/* --- From the socket ---------------------------------------------------------------------------------------------- */
 
 static void tell_missing(const struct syslog *s, int code)
 {
@@ -199,7 +200,8 @@ void relay_syslog_stop(void)
         datagrams_end(&syslogs[i].from);
     for (int i = 0; i < syslog_count; i++) {
         if (!tool_event_wait(syslogs[i].ended, patience_ms))
-            report_line("%s: %s does not take what is left: it is lost", syslogs[i].rule->from.text, syslogs[i].rule->to.text);
+            report_line("%s: %s does not take what is left: it is lost", syslogs[i].rule->from.text,
+                        syslogs[i].rule->to.text);
         datagrams_remove(&syslogs[i].from);
     }
     syslog_count = 0;

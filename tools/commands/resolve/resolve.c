@@ -93,8 +93,8 @@ static int ask_virsh(const char *domain, char *out, size_t cap)
     if (code == HOST_ABSENT && set.virsh != NULL)
         report_line("there is no program %s", set.virsh);
     else if (code == HOST_ABSENT)
-        report_line("there is no virsh in /usr/bin or /usr/local/bin, which knows libvirt's domains: install it (Debian, Ubuntu: libvirt-clients; "
-                    "Fedora: libvirt-client), or say where it is with --virsh");
+        report_line("there is no virsh in /usr/bin or /usr/local/bin, which knows libvirt's domains: install it "
+                    "(Debian, Ubuntu: libvirt-clients; Fedora: libvirt-client), or say where it is with --virsh");
     else if (code == HOST_HUNG)
         report_line("virsh did not answer within %g s; see whether it asks for a password", (double)set.timeout_ms / 1000);
     else if (code == HOST_FLOODED)
@@ -166,7 +166,7 @@ static int run(char **operand, int count)
 
 static const struct arg args[] = {
     { 'c', "connect", "URI", ARG_TEXT, &set.connect, "libvirt: where its domains are, as virsh --connect" },
-    { 0, "virsh", "PATH", ARG_TEXT, &set.virsh, "libvirt: the program itself, if not /usr/bin/virsh; an absolute path" },
+    { 0, "virsh", "PATH", ARG_TEXT, &set.virsh, "libvirt: the program, if not /usr/bin/virsh; an absolute path" },
     { 0, "timeout", "SECONDS", ARG_SECONDS, &set.timeout_ms, "give up after that, or `forever`; 10 unless told" },
     ARGS_COMMON
 };
