@@ -832,7 +832,6 @@ def test_addresses_as_sock_stress_takes_them(words, taken):
         ("-c unix:///a -w forever", "-w a time that ends"),
         ("-c unix:///a -i many", '--connections "many"'),
         ("-c unix:///a -v 10", '--verbose "10"'),
-        ("-c unix:///a -v=1", "no option -="),
         ("-c unix:///a -1", "-1 is for the server"),
         ("-s unix:///a -e", "are for the client"),
         ("-s unix:///a -l 5", "are for the client"),

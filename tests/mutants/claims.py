@@ -24,6 +24,7 @@ CONTRACT_FRAMED = "tests/test_contract.py -k 'test_row and dev-framed'"
 CONTRACT_MUX = "tests/test_contract.py -k 'test_row and (dev-mux or dev-hyperkit)'"
 CONTRACT_TCP = "tests/test_contract.py -k 'test_row and dev-tcp and not framed'"
 RELAY = " ".join(f"tests/test_relay{part}.py" for part in ("", "_allow", "_ends", "_never", "_removed", "_service", "_sleep", "_syslog", "_words"))
+ANCESTORS = "tests/test_ancestors.py"
 TOOLS, MUX, WAIT = "tests/test_tools.py", "tests/test_mux.py", "tests/test_wait.py"
 STRESS, BENCH, DOCTOR = "tests/test_stress.py", "tests/test_virtsock_bench.py", "tests/test_doctor.py"
 LIST, SERVICE = "tests/test_list.py", "tests/test_service.py"
@@ -84,7 +85,8 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("tools/common/join.c", [MUX, RELAY]),
     ("tools/common/serve.c", [TOOLS, MUX, f"{STRESS} -k threads"]),
     ("tools/common/peer.c", [TOOLS, WAIT, DOCTOR]),
-    ("tools/common/args.c", [TOOLS, RELAY, STRESS]),
+    ("tools/common/args.c", [TOOLS, RELAY, STRESS, ANCESTORS]),
+    ("tools/common/ancestor.c", [ANCESTORS]),
     ("tools/common/escape.c", ["tests/test_escape.py", SERVICE]),
     ("tools/common/json.c", [f"{TOOLS} -k info", LIST, DOCTOR, SERVICE]),
     ("tools/commands/list/list.c", [LIST]),

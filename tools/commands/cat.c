@@ -205,7 +205,6 @@ static int run(char **operand, int count)
     virtsock_address *address;
     int               code = peer_options(set.listen);
 
-    (void)count;
     if (code != EXIT_DONE)
         return code;
     if (set.echo && !set.listen)
@@ -214,6 +213,10 @@ static int run(char **operand, int count)
         return report_usage("--no-half-close, --half-close and --quiet are for one conversation, and --echo for many");
     if (set.registers && !set.listen)
         return report_usage("--register is for listening: virtsock cat -l --register ADDRESS");
+    if (count == 0) {                   /* as hvcat; but there a client's was every CID */
+        operand[0] = set.listen ? "vsock://:80" : "vsock://local:80";
+        report_line("no address: %s is taken", operand[0]);
+    }
     if ((code = peer_address(&address, operand[0], PORT_HVCAT)) != EXIT_DONE)
         return code;
     if (set.registers)
@@ -228,6 +231,7 @@ static const struct arg args[] = {
     { 'l', "listen", NULL, ARG_FLAG, &set.listen, "wait for one client instead of connecting" },
     { 'e', "echo", NULL, ARG_FLAG, &set.echo, "with -l: send back what comes, to any number of clients" },
     { 0, "register", NULL, ARG_FLAG, &set.registers, "with -l: first register the Hyper-V service, on a Windows host" },
+    { 0, "register-guid", NULL, ARG_FLAG, &set.registers, "the same, as hvcat has it" },
     ARGS_WAY(set.way),
     { 0, "quiet", "SECONDS", ARG_SECONDS, &set.quiet_ms, "where it is kept back: a peer that says nothing for so long has ended; 5 unless told" },
     ARGS_PEER,
@@ -237,7 +241,7 @@ static const struct arg args[] = {
 const struct command cat_command = {
     .name = "cat",
     .summary = "send standard input, print what comes back",
-    .usage = "[OPTION]... ADDRESS\n-l [--echo] [--register] [OPTION]... ADDRESS",
+    .usage = "[OPTION]... [ADDRESS]\n-l [--echo] [--register] [OPTION]... [ADDRESS]",
     .text = "Sends standard input to the peer and writes what it sends to standard output, both at once. At the end\n"
             "of input it ends its own direction alone, so that a request gets its whole reply.\n"
             "\n"
@@ -245,10 +249,10 @@ const struct command cat_command = {
             "the socket, or a multiplexer that is not known, it stays open until the peer has ended, or has been quiet for 5\n"
             "seconds: its answer may then be cut, so the exit code is 1 unless --quiet says how long its silence is. -v tells.\n"
             "\n"
-            "An address without a port gets port 80.\n",
+            "An address without a port gets port 80. Without an address it is vsock://local:80, and with -l vsock://:80.\n",
     .examples = "  printf 'hello\\n' | virtsock cat vsock://3:1024       ask a guest, print its answer\n"
                 "  virtsock cat --wait 30 vsock://3:1024 < file        a guest that still boots\n"
                 "  virtsock cat -l vsock://:1024 > file                take one connection\n"
                 "  virtsock cat -l --echo --allow host vsock://:7      an echo server, in a guest\n",
-    .args = args, .least = 1, .most = 1, .run = run
+    .args = args, .least = 0, .most = 1, .run = run
 };

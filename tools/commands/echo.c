@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "common/ancestor.h"
 #include "common/json.h"
 #include "common/peer.h"
 #include "common/report.h"
@@ -22,7 +23,7 @@ static const char greeting[] = "this is a test";
 static const char bye[] = "Bye!";
 
 static struct {
-    bool server, client, json, no_bye;
+    bool server, client, json, no_bye, vsock;
 } set;
 
 static const virtsock_address *asked;   /* of the client */
@@ -175,15 +176,16 @@ static int ask(const virtsock_address *address)
     return status == VIRTSOCK_OK ? EXIT_DONE : EXIT_FAILED;
 }
 
-static virtsock_status local_address(virtsock_address **out, virtsock_error *err)
+static int find_address(virtsock_address **out, const char *word)
 {
-    return virtsock_address_vsock(out, set.server ? VIRTSOCK_CID_ANY : VIRTSOCK_CID_LOCAL, PORT_HVECHO, err);
+    if (set.vsock || *word == '\0' || ancestor_is_target(word))
+        return ancestor_address(out, word, set.vsock, set.server);
+    return peer_address(out, word, PORT_HVECHO);
 }
 
 static int run(char **operand, int count)
 {
     virtsock_address *address;
-    virtsock_error    err;
     int               code = peer_options(set.server);
 
     if (code != EXIT_DONE)
@@ -192,11 +194,7 @@ static int run(char **operand, int count)
         return report_usage("--server and --client are one end each");
     if (set.server && (set.json || set.no_bye))
         return report_usage("%s is for the client", set.json ? "--json" : "--no-bye");
-    if (count == 0)
-        code = local_address(&address, &err) == VIRTSOCK_OK ? EXIT_DONE : report_error(&err);
-    else
-        code = peer_address(&address, operand[0], PORT_HVECHO);
-    if (code != EXIT_DONE)
+    if ((code = find_address(&address, count > 0 ? operand[0] : "")) != EXIT_DONE)
         return code;
     code = set.server ? serve(address, bye) : ask(address);
     virtsock_address_free(address);
@@ -209,6 +207,7 @@ static const struct arg args[] = {
     { 'c', "client", NULL, ARG_FLAG, &set.client, "be the client: as without" },
     { 0, "no-bye", NULL, ARG_FLAG, &set.no_bye, "end after the echo: for a way that knows no half-close" },
     { 0, "json", NULL, ARG_FLAG, &set.json, "print the client's result and times as JSON" },
+    ARG_ANCESTOR(set.vsock, "hvecho"),
     ARGS_PEER,
     ARGS_COMMON
 };
@@ -216,7 +215,7 @@ static const struct arg args[] = {
 const struct command echo_command = {
     .name = "echo",
     .summary = "try a peer out: an echo and a goodbye",
-    .usage = "[-c] [OPTION]... [ADDRESS]\n-s [OPTION]... [ADDRESS]",
+    .usage = "[-c] [OPTION]... [ADDRESS]\n-s [OPTION]... [ADDRESS]\n-c loopback|parent|GUID [-vsock] [OPTION]...",
     .text = "The client sends 14 bytes, reads them back, ends its direction and waits for the server's goodbye: both\n"
             "directions and the half-close work if it exits with 0. hvecho of linuxkit/virtsock may be either end.\n"
             "Without an address the client's is vsock://local:810097020 and the server's vsock://:810097020; an address\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reads a subcommand's words by its table: --name, --name=VALUE, --name VALUE, -x, -xVALUE, -xyz; options and operands in any order; `--`
+ * Reads a subcommand's words by its table: --name, --name=VALUE, --name VALUE, -x, -xVALUE, -x=VALUE, -xyz; options and operands in any order; `--`
  * ends the options. Numbers are read strictly. A value that may be left out is a word of its own that could be nothing else.
  */
 #include "common/args.h"
@@ -77,6 +77,20 @@ static bool parse_level(const char *s, int *out)
         return false;
     *out = *s - '0';
     return true;
+}
+
+/* As Go's flag reads it, for vsudd and sock_stress: -detach=false. */
+static bool parse_bool(const char *s, bool *out)
+{
+    static const char *const words[] = { "0", "f", "F", "false", "FALSE", "False", "1", "t", "T", "true", "TRUE", "True" };
+    const size_t count = sizeof words / sizeof *words;
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(s, words[i]) == 0) {
+            *out = i >= count / 2;
+            return true;
+        }
+    return false;
 }
 
 static bool add_item(struct arg_list *list, const char *item)
@@ -210,6 +224,17 @@ static int store_next(struct reader *r, const struct arg *arg)
     return wrong(r->command);
 }
 
+/* What follows an =. */
+static int store_told(const struct reader *r, const struct arg *arg, const char *value)
+{
+    if (arg->value != NULL)
+        return store(r, arg, value);
+    if (arg->kind == ARG_FLAG && parse_bool(value, arg->to))
+        return GO_ON;
+    report_line("--%s takes no value%s", arg->name, arg->kind == ARG_FLAG ? " but true and false" : "");
+    return wrong(r->command);
+}
+
 static int read_long(struct reader *r, const char *word)
 {
     size_t n = strcspn(word, "=");
@@ -217,13 +242,9 @@ static int read_long(struct reader *r, const char *word)
     for (const struct arg *arg = r->command->args; arg->name != NULL; arg++) {
         if (strlen(arg->name) != n || memcmp(arg->name, word, n) != 0)
             continue;
-        if (arg->value == NULL && word[n] == '=') {
-            report_line("--%s takes no value", arg->name);
-            return wrong(r->command);
-        }
-        if (arg->value != NULL && word[n] != '=')
-            return store_next(r, arg);
-        return store(r, arg, word[n] == '=' ? word + n + 1 : NULL);
+        if (word[n] == '=')
+            return store_told(r, arg, word + n + 1);
+        return arg->value != NULL ? store_next(r, arg) : store(r, arg, NULL);
     }
     report_line("virtsock %s has no option --%.*s", r->command->name, (int)n, word);
     return wrong(r->command);
@@ -255,6 +276,8 @@ static int read_letters(struct reader *r, const char *letters)
             report_line("virtsock %s has no option -%c", r->command->name, *letters);
             return wrong(r->command);
         }
+        if (letters[1] == '=')
+            return store_told(r, arg, letters + 2);
         if (takes_rest(arg, letters + 1))
             return letters[1] != '\0' ? store(r, arg, letters + 1) : store_next(r, arg);
         if ((next = store(r, arg, NULL)) != GO_ON)

@@ -11,13 +11,13 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "common/ancestor.h"
 #include "common/peer.h"
 #include "common/report.h"
 
 #define SECONDS_MS     10000            /* hvbench's */
 #define WARMUP_MS      1000             /* at most; else a tenth of what is measured */
 #define CONNECTS       2000             /* hvbench's */
-#define HVBENCH_PORT   "810097020"      /* PORT_HVECHO */
 
 static struct {
     bool        server, client, bandwidth, latency, connections, polls, bulk, json, dat, plain, vsock;
@@ -140,26 +140,6 @@ static int make_plan(struct bench_plan *plan)
 
 /* --- Addresses --------------------------------------------------------------------------------------------------------------- */
 
-/* hvbench's: loopback, parent, or a VM; with -vsock a CID. There loopback was CID 0, which answers nothing: it is CID 1 here. */
-static virtsock_status hvbench_target(virtsock_address **out, const char *word, virtsock_error *err)
-{
-    char         *end;
-    unsigned long cid;
-
-    if (!set.vsock)
-        return virtsock_address_hyperv(out, word, HVBENCH_PORT, err);
-    if (strcmp(word, "loopback") == 0)
-        return virtsock_address_vsock(out, VIRTSOCK_CID_LOCAL, PORT_HVECHO, err);
-    if (strcmp(word, "parent") == 0)
-        return virtsock_address_vsock(out, VIRTSOCK_CID_HOST, PORT_HVECHO, err);
-    cid = strtoul(word, &end, 0);
-    if (*word >= '0' && *word <= '9' && *end == '\0' && cid <= UINT32_MAX)
-        return virtsock_address_vsock(out, (uint32_t)cid, PORT_HVECHO, err);
-    *err = (virtsock_error){ .status = VIRTSOCK_E_INVALID };
-    snprintf(err->message, sizeof err->message, "-vsock \"%.60s\": wanted is loopback, parent or a CID", word);
-    return err->status;
-}
-
 static int find_datagrams(const char *word)
 {
     int code = udp_read(&udp, word);
@@ -172,25 +152,10 @@ static int find_datagrams(const char *word)
 /* *out stays NULL where it is for datagrams. */
 static int find_address(virtsock_address **out, const char *word, bool *plain)
 {
-    virtsock_status status;
-    virtsock_error  err;
-
-    if (word != NULL && strpbrk(word, ":/") != NULL) {
-        if (set.vsock)
-            return report_usage("-vsock is for hvbench's words: an address says its scheme");
-        if (udp_is(word))
-            return find_datagrams(word);
-        return peer_address(out, word, PORT_HVECHO);
-    }
-    if (word != NULL && set.server)
-        return report_usage("\"%s\" is no address to listen on: leave it out, or write as vsock://:PORT", word);
-    if (word == NULL) {
-        status = virtsock_address_vsock(out, set.server ? VIRTSOCK_CID_ANY : VIRTSOCK_CID_LOCAL, PORT_HVECHO, &err);
-    } else {
-        *plain = true;
-        status = hvbench_target(out, word, &err);
-    }
-    return status == VIRTSOCK_OK ? EXIT_DONE : report_argument(&err);
+    if (word != NULL && strpbrk(word, ":/") != NULL && !set.vsock)
+        return udp_is(word) ? find_datagrams(word) : peer_address(out, word, PORT_HVECHO);
+    *plain = word != NULL;
+    return ancestor_address(out, word != NULL ? word : "", set.vsock, set.server);
 }
 
 /* --- The command -------------------------------------------------------------------------------------------------------------- */
@@ -275,7 +240,7 @@ static const struct arg args[] = {
     { 0, "json", NULL, ARG_FLAG, &set.json, "print JSON, for python -m virtsock.plot" },
     { 0, "dat", NULL, ARG_FLAG, &set.dat, "print lines as linuxkit's data files have, for gnuplot" },
     { 0, "plain", NULL, ARG_FLAG, &set.plain, "the server is hvbench, or any program that reads to the end" },
-    { 0, "vsock", NULL, ARG_FLAG, &set.vsock, "hvbench's -vsock: the words are CIDs" },
+    ARG_ANCESTOR(set.vsock, "hvbench"),
     ARGS_PEER,
     ARGS_COMMON
 };

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Addresses as sock_stress of linuxkit/virtsock takes them, made addresses of this project: nothing at all, a bare CID, a scheme alone, a
+ * Addresses as sock_stress and hvstress of linuxkit/virtsock take them, made addresses of this project: nothing at all, a bare CID, a scheme alone, a
  * host without a port, and its modes for HyperKit. What is filled in is told. What it took for another than it says is refused here.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "common/ancestor.h"
 #include "common/peer.h"
 #include "common/report.h"
 #include "stress.h"
@@ -111,10 +112,30 @@ static int fill(struct text *t, const char *text, const char *mode, bool listeni
     return EXIT_DONE;
 }
 
+/* As hvstress was told, on its port. */
+static int read_hvstress(const char *text, const char *mode, bool listening)
+{
+    int code;
+
+    if (mode != NULL)
+        return report_usage("-m %s is for vsock://CID:PORT, a CID, or no address", mode);
+    code = ancestor_address(&stress.address, text, stress.vsock, listening);
+    if (code != EXIT_DONE)
+        return code;
+    if ((stress.where = peer_text(stress.address)) == NULL)
+        return report_no_memory();
+    report_line("%s: %s is taken", *text != '\0' ? text : "no address", stress.where);
+    return EXIT_DONE;
+}
+
 int stress_read_address(const char *text, const char *mode, bool listening)
 {
     static struct text t;
-    int                code = fill(&t, text, mode, listening);
+    int                code;
+
+    if (stress.vsock || ancestor_is_target(text))
+        return read_hvstress(text, mode, listening);
+    code = fill(&t, text, mode, listening);
 
     if (code != EXIT_DONE)
         return code;

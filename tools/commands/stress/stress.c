@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "common/ancestor.h"
 #include "common/peer.h"
 #include "common/report.h"
 #include "platform/tool.h"
@@ -142,6 +143,7 @@ static const struct arg args[] = {
     { 0, "no-half-close", NULL, ARG_FLAG, &stress.keeps_open, "end by count: the way carries no half-close" },
     { '1', "single", NULL, ARG_FLAG, &stress.single, "with -s: one client after another" },
     { 0, "json", NULL, ARG_FLAG, &stress.json, "print the result as JSON" },
+    ARG_ANCESTOR(stress.vsock, "hvstress"),
     ARGS_REACH,
     { 'v', "verbose", "LEVEL", ARG_LEVEL, &peer_settings.verbose, "tell of each connection; 2: of its beginning, too" },
     ARGS_COMMON
@@ -150,7 +152,7 @@ static const struct arg args[] = {
 const struct command stress_command = {
     .name = "stress",
     .summary = "make many connections, and compare what comes back",
-    .usage = "[-c] [OPTION]... ADDRESS\n-s [OPTION]... [ADDRESS]",
+    .usage = "[-c] [OPTION]... ADDRESS\n-s [OPTION]... [ADDRESS]\n-c loopback|parent|GUID [-vsock] [OPTION]...",
     .text = "The client sends bytes that are known from where they stand, ends its direction and compares what comes back,\n"
             "in both directions at once. It exits with 0 if all connections got every byte back. sock_stress and hvstress\n"
             "of linuxkit/virtsock may be either end, and their words are understood: no address, a CID, a scheme alone, -v\n"

@@ -25,6 +25,7 @@ struct stress {                         /* ARG_UNSET until stress.c has filled i
     int64_t           seed;
     bool              ends;             /* at the first error */
     bool              alternates, single, keeps_open, json;
+    bool              vsock;            /* hvstress's -vsock */
 };
 extern struct stress stress;
 
