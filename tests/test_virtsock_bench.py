@@ -317,11 +317,27 @@ def test_a_plain_server_is_measured(folder):
     assert one["duration_ns"] >= 0.3e9
 
 
-def test_connections_to_a_plain_server(folder):
-    with python_server(folder, drain, clients=51) as s:
-        (point,) = measured("--plain", "-C", "--count", "50", s.to)["results"]
-    check_connections(point, 1, 50)
-    assert s.results == [(0, 0)] * 51           # with the first, which is not counted
+@pytest.mark.parametrize("words", [["--count", "50"], ["--count", "50", "-p"], ["--count", "1"]], ids=" ".join)
+def test_connections_to_a_plain_server(folder, words):
+    """It leaves after so many, as hvbench's does after 2000: none is refused, and none is made that is not counted."""
+    count = int(words[1])
+    with python_server(folder, drain, clients=count) as s:
+        (point,) = measured("--plain", "-C", *words, s.to)["results"]
+    check_connections(point, 1, count)
+    assert point["count"] == count
+    assert s.results == [(0, 0)] * count
+
+
+def test_connections_to_a_plain_server_that_is_late(folder):
+    """The attempts before it listened are in no time."""
+    with running("bench", "--plain", "-C", "--count", "5", "--wait", "30", "--json", f"unix://{folder}/s", stdout=subprocess.PIPE) as client:
+        time.sleep(1)
+        with python_server(folder, drain, clients=5) as s:
+            result = json.loads(client.communicate(timeout=60)[0])
+    (point,) = result["results"]
+    assert client.returncode == 0 and s.results == [(0, 0)] * 5
+    check_connections(point, 1, 5)
+    assert point["count"] == 5 and point["ns"]["max"] < 0.5e9, point
 
 
 @pytest.mark.parametrize("words, cap", [([], 2 << 20), (["-m", "4096"], 4096)])

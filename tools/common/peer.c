@@ -15,6 +15,7 @@
 struct peer_settings peer_settings = { .timeout_ms = ARG_UNSET, .wait_ms = ARG_UNSET, .stays_ms = ARG_UNSET, .mode = ARG_UNSET };
 
 static virtsock_options *options;       /* made from them, for every connection and listener */
+static int64_t           took_ns;
 
 static virtsock_status no_memory(virtsock_error *err)
 {
@@ -137,6 +138,7 @@ char *peer_text(const virtsock_address *address)
 struct trace {
     char   *where;
     int64_t begun_us;
+    int64_t attempt_ns;                 /* when the latest began */
     int64_t told;                       /* attempts that were told of */
     int64_t cause;                      /* status of the latest that failed by itself, and not as our time had passed */
     bool    progress, drawn;            /* a line on the terminal that is written again and again */
@@ -196,6 +198,8 @@ static void await_step(struct trace *t, const virtsock_stream *stream)
     if (t->progress && (timeout_ms < 0 || timeout_ms > 200))
         timeout_ms = 200;
     tool_wait(fd, events, timeout_ms);
+    if (fd == -1)
+        t->attempt_ns = tool_now_ns();
 }
 
 static void tell_end(struct trace *t, const virtsock_stream *stream, virtsock_status status)
@@ -215,6 +219,7 @@ static virtsock_status drive(virtsock_stream *stream, struct trace *t, virtsock_
 
     while ((status = virtsock_stream_connect(stream, 0, err)) == VIRTSOCK_E_AGAIN)
         await_step(t, stream);
+    took_ns = tool_now_ns() - t->attempt_ns;
     tell_end(t, stream, status);
     return status;
 }
@@ -232,7 +237,7 @@ static virtsock_status start(virtsock_stream **out, const virtsock_address *addr
 
 virtsock_status peer_try(virtsock_stream **out, const virtsock_address *address, virtsock_status *cause, virtsock_error *err)
 {
-    struct trace    t = { .where = peer_text(address), .begun_us = tool_now_us() };
+    struct trace    t = { .where = peer_text(address), .begun_us = tool_now_us(), .attempt_ns = tool_now_ns() };
     virtsock_status status;
 
     *out = NULL;
@@ -254,6 +259,11 @@ virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *addr
     if (status != VIRTSOCK_OK)
         report_error(err);
     return status;
+}
+
+int64_t peer_took_ns(void)
+{
+    return took_ns;
 }
 
 virtsock_status peer_connect_quietly(virtsock_stream **out, const virtsock_address *address, virtsock_error *err)

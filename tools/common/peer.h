@@ -51,6 +51,8 @@ virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *addr
 
 /* The same, but a failure is the caller's to tell. cause: how the latest attempt failed, whatever became of all; OK: none has. */
 virtsock_status peer_try(virtsock_stream **out, const virtsock_address *address, virtsock_status *cause, virtsock_error *err);
+/* How long the last attempt of the latest of these took, without those that had failed before. */
+int64_t peer_took_ns(void);
 /* The same, and tells of nothing; from any thread. */
 virtsock_status peer_connect_quietly(virtsock_stream **out, const virtsock_address *address, virtsock_error *err);
 
