@@ -11,8 +11,10 @@ import pty
 import random
 import re
 import resource
+import select
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -108,7 +110,7 @@ DIALECTS = ("firecracker", "cloud-hypervisor", "vhost-device-vsock", "openvmm")
 
 
 @contextlib.contextmanager
-def our_server(place, transport, *words, dialect="cloud-hypervisor"):
+def our_server(place, transport, *words, dialect="cloud-hypervisor", **more):
     """(process, the client's address)."""
     with contextlib.ExitStack() as undo:
         if transport in ("vsock-mux", "hyperkit"):
@@ -118,7 +120,7 @@ def our_server(place, transport, *words, dialect="cloud-hypervisor"):
               "hyperkit": f"hyperkit://{place}/vm"}[transport]
         if "://" + str(place) in at and transport in ("vsock-mux", "hyperkit"):
             at = at.replace("://", "://:22099", 1)
-        server = undo.enter_context(logged(place / "log", "stress", "-s", at, "-v", *words))
+        server = undo.enter_context(logged(place / "log", "stress", "-s", at, "-v", *words, **more))
         yield server, at.replace("any", re.search(r"(\d+)\n", server.log())[1] if "any" in at else "")
 
 
@@ -969,3 +971,70 @@ def test_nobody_takes_datagrams():
         address = f"udp://127.0.0.1:{s.getsockname()[1]}"
     code, result, said = stress(address, "-i", "2")
     assert (code, result["failed"]) == (1, 2) and "Connection refused" in said
+
+
+def forge(source, to, data):
+    """A datagram of 127.0.0.1 with that source port, as anybody in a network can make one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as s:
+        s.sendto(struct.pack("!HHHH", source, to, 8 + len(data), 0) + data, ("127.0.0.1", 0))
+
+
+def echoed(server):
+    """Bytes that it sent back, as it tells when it is asked to end."""
+    server.send_signal(signal.SIGTERM)
+    return int(re.search(rb"(\d+) bytes echoed", server.communicate(timeout=30)[0])[1])
+
+
+def test_no_datagram_goes_round_for_ever(place):
+    """A server of another kind sends back what comes, too; what is new is answered still."""
+    with our_server(place, "udp") as (server, address), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+        s.settimeout(5)
+        rounds = 0
+        s.send(b"ball")
+        with contextlib.suppress(TimeoutError):
+            while rounds < 1000 and s.recv(100) == b"ball":
+                rounds += 1
+                s.send(b"ball")
+        assert rounds == 64 and "a datagram of 4 bytes is not sent back: it goes round" in server.log()
+        s.send(b"another")
+        assert s.recv(100) == b"another"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can forge a datagram")
+def test_a_server_does_not_answer_itself_nor_its_kind(place):
+    with (
+        our_server(place, "udp", stdout=subprocess.PIPE) as (one, first),
+        logged(place / "log2", "stress", "-s", "udp://127.0.0.1:any", "-v", stdout=subprocess.PIPE) as two,
+    ):
+        a, b = int(first.rpartition(":")[2]), int(re.search(r"port (\d+)", two.log())[1])
+        forge(a, a, b"self")
+        forge(7, a, b"echo")
+        eventually(lambda: "a server's port" in one.log() and "a service's port" in one.log())
+        forge(a, b, b"kind")
+        eventually(lambda: "it goes round" in one.log() + two.log())
+        assert 0 < echoed(one) + echoed(two) <= 2 * 64 * 4
+
+
+# --- Peers that know no half-close ------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_that_knows_no_half_close(place):
+    """Once, what does without it is named; where nothing says that it is so, nothing else can know."""
+
+    def until_the_end_of_one(connection, _number):
+        while data := connection.recv(1000):
+            time.sleep(0.01)
+            if select.select([connection], [], [], 0)[0] and not connection.recv(1, socket.MSG_PEEK):
+                return
+            connection.sendall(data)
+
+    with python_server(place, until_the_end_of_one) as server:
+        code, result, said = stress(server.address, "-i", "3", "-L", "100", "-l", "100")
+        assert (code, result["failures"]) == (1, {"ended early": 3})
+        assert said.count("--no-half-close does without it") == 1
+        succeeds(server.address, "-i", "3", "-L", "100", "-l", "100", "--no-half-close")
+    (place / "s").unlink()
+    with python_server(place, lambda c, _: c.recv(10)) as server:
+        code, _, said = stress(server.address, "-i", "3", "-L", "10000000", "-l", "10000000")
+        assert code == 1 and "--no-half-close" not in said

@@ -34,4 +34,7 @@ int udp_receive(struct udp *udp, void *buf, size_t cap, size_t *size, int timeou
 void udp_remember(struct udp *udp);
 bool udp_is_remembered(const struct udp *udp);
 
+/* Listening: the port of the end that was heard last, and a number that hardly any other end has. */
+uint16_t udp_heard(const struct udp *udp, uint64_t *number);
+
 #endif

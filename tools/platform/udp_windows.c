@@ -134,3 +134,13 @@ bool udp_is_remembered(const struct udp *udp)
 {
     return memcmp(&udp->remembered, &udp->peer, sizeof udp->peer) == 0;
 }
+
+uint16_t udp_heard(const struct udp *udp, uint64_t *number)
+{
+    const unsigned char *at = (const unsigned char *)&udp->peer;
+
+    *number = 0;
+    for (size_t i = 0; i < sizeof udp->peer; i++)
+        *number = *number * 0x100000001b3u + at[i];
+    return ntohs(udp->peer.any.sa_family == AF_INET6 ? udp->peer.in6.sin6_port : udp->peer.in.sin_port);
+}

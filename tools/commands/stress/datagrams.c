@@ -139,6 +139,39 @@ void stress_datagrams(int64_t number, uint64_t key, uint64_t length)
 
 /* --- Server ------------------------------------------------------------------------------------------------------------ */
 
+#define OTHERS   1024                   /* the first port of clients: below are services that answer, too */
+#define TURNS    64                     /* the same datagram from the same end, in that time: it goes round between two that answer */
+#define TURNS_US 2000000
+#define SEEN     4096
+
+/* Answers that may be answered have no end: a forged source would make a server talk to itself, to its kind, or to an echo or a DNS server, for ever
+ * (CERT CA-1996-01). NULL, or why there is no answer. */
+static const char *refuse(const struct udp *udp, uint16_t own, const unsigned char *data, size_t size)
+{
+    static struct {
+        uint64_t sum;
+        int64_t  since_us;
+        int      turns;
+    } seen[SEEN], *s;
+    struct content_sum sum = CONTENT_SUM;
+    uint64_t           number, total;
+    int64_t            now_us = tool_now_us();
+    uint16_t           port = udp_heard(udp, &number);
+
+    if (port == own || port < OTHERS)
+        return port == own ? "it is from a server's port" : "it is from a service's port";
+    sum.hash ^= number;
+    content_add(&sum, data, size);
+    total = content_total(&sum);
+    s = &seen[total % SEEN];
+    if (s->sum != total || now_us - s->since_us > TURNS_US) {
+        s->sum = total;
+        s->since_us = now_us;
+        s->turns = 0;
+    }
+    return ++s->turns > TURNS ? "it goes round" : NULL;
+}
+
 static void stop(void *over)
 {
     *(atomic_bool *)over = true;
@@ -151,6 +184,7 @@ int stress_datagram_server(void)
     struct udp          *udp;
     uint16_t             port;
     uint64_t             bytes = 0;
+    const char          *refused;
     size_t               size;
     int                  code = udp_open(&udp, &stress.udp, true, &port);
 
@@ -161,6 +195,11 @@ int stress_datagram_server(void)
         report_line("listening on %s, port %d", stress.where, port);
     while (!over) {
         code = udp_receive(udp, buf, sizeof buf, &size, STRESS_LOOK_MS);
+        if (code == 0 && (refused = refuse(udp, port, buf, size)) != NULL) {
+            if (peer_settings.verbose)
+                report_line("a datagram of %u bytes is not sent back: %s", (unsigned)size, refused);
+            continue;
+        }
         if (code == 0 && (code = udp_send(udp, buf, size)) == 0)
             bytes += size;
         if (code != 0 && code != UDP_NOTHING) {
