@@ -45,6 +45,12 @@ const char *vs_set_choice(virtsock_address *a, virtsock_part part, uint32_t numb
 virtsock_status vs_finish(virtsock_address **out, virtsock_address *a, const char *why, const char *text,
                           virtsock_error *err);
 
+/* "./x" or "../x". */
+static inline bool vs_is_relative(const char *path)
+{
+    return path[0] == '.' && path[1 + (path[1] == '.')] == '/';
+}
+
 struct vs_writer {
     char  *buf;
     size_t cap, n;                      /* n: also what did not fit */

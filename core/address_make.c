@@ -46,11 +46,13 @@ virtsock_status virtsock_address_path(virtsock_address **out, virtsock_scheme sc
         return vs_failf(err, "parse", path, VIRTSOCK_E_INVALID, "only unix, vsock-mux and hyperkit addresses are made from a path");
 
     /* To a system these are `/x`, in the text of an address `./x` and `../x`. */
-    while (strncmp(path, "/./", 3) == 0 || strncmp(path, "/../", 4) == 0)
+    while (path[0] == '/' && vs_is_relative(path + 1))
         path += path[2] == '/' ? 2 : 3;
     vs_put(&w, form->right != 0 ? "%s:%u" : "%s", form->name, (unsigned)port);
-    if (path[0] != '/' && path[0] != '\0')
-        vs_put(&w, strncmp(path, "./", 2) == 0 || strncmp(path, "../", 3) == 0 ? "/" : "/./");
+    if (path[0] == '@' && scheme == VIRTSOCK_SCHEME_UNIX)
+        vs_put(&w, "%c", *path++);
+    else if (path[0] != '/' && path[0] != '\0')
+        vs_put(&w, vs_is_relative(path) ? "/" : "/./");
     vs_put_encoded(&w, path);
     return virtsock_address_parse(out, text, err);
 }
@@ -77,7 +79,7 @@ static virtsock_scheme scheme_of(virtsock_part part)
 /* The value as an address has it: a number, an encoded name or path, a host in its brackets. */
 static void write_value(struct vs_writer *w, virtsock_part part, uint32_t number, const char *text)
 {
-    if (!is_text(part))
+    if (text == NULL)
         vs_put(w, "%u", (unsigned)number);
     else if (part == VIRTSOCK_PART_VM)
         vs_put_encoded(w, text);
@@ -105,8 +107,8 @@ static const char *set_part(virtsock_address *a, virtsock_part part, uint32_t nu
     return vs_read_part(a, part, value);
 }
 
-virtsock_status virtsock_address_with(virtsock_address **out, const virtsock_address *from, virtsock_part part, uint32_t number,
-                                      const char *text, virtsock_error *err)
+virtsock_status virtsock_address_with(virtsock_address **out, const virtsock_address *from, virtsock_part part,
+                                      uint32_t number, const char *text, virtsock_error *err)
 {
     char              value[VS_TEXT_MAX + 2];
     struct vs_writer  w = { value, sizeof value, 0 };

@@ -57,19 +57,17 @@ static bool is_any(const char *s)
 
 static const char *read_cid(virtsock_address *a, const char *s)
 {
+    static const char words[][sizeof "hypervisor"] = { [VIRTSOCK_CID_HYPERVISOR] = "hypervisor", [VIRTSOCK_CID_LOCAL] = "local",
+                                                       [VIRTSOCK_CID_HOST] = "host" };
+
     a->cid = VIRTSOCK_CID_ANY;
     if (read_number(s, &a->cid) || *s == '\0' || is_any(s))
         return NULL;
-    if (is(s, "hypervisor"))
-        a->cid = VIRTSOCK_CID_HYPERVISOR;
-    else if (is(s, "local"))
-        a->cid = VIRTSOCK_CID_LOCAL;
-    else if (is(s, "host"))
-        a->cid = VIRTSOCK_CID_HOST;
-    else
-        return "a CID is a number from 0 to 4294967295, decimal or after 0x, or any, hypervisor, local or host; "
-               "`virtsock resolve NAME` finds a VM's";
-    return NULL;
+    for (a->cid = 0; a->cid < sizeof words / sizeof words[0]; a->cid++)
+        if (is(s, words[a->cid]))
+            return NULL;
+    return "a CID is a number from 0 to 4294967295, decimal or after 0x, or any, hypervisor, local or host; "
+           "`virtsock resolve NAME` finds a VM's";
 }
 
 static const char *read_port(virtsock_address *a, const char *s)
@@ -135,15 +133,14 @@ static const char *decode(char *to, const char *s)
     return NULL;
 }
 
-/* What follows the slash, which a relative path has not. */
+/* From the slash on, which a relative path has not; or from the @ of an abstract name. */
 static const char *read_path(virtsock_address *a, const char *s)
 {
-    char       *path = a->text + 1;
-    const char *why = decode(path, s);
+    char       *path = a->text;
+    const char *why = s[1] == '\0' ? "the path is missing" : decode(path, s);
 
-    a->text[0] = '/';
-    if (why == NULL && (strncmp(path, "./", 2) == 0 || strncmp(path, "../", 3) == 0))
-        memmove(a->text, path, strlen(path) + 1);
+    if (why == NULL && path[0] == '/' && vs_is_relative(path + 1))
+        memmove(path, path + 1, strlen(path));
     return why;
 }
 
@@ -275,7 +272,8 @@ static void format_ipv6(char *to, const uint32_t groups[8])
     }
     for (size_t i = 0; i < 8; i++) {
         if (i == start) {
-            to += snprintf(to, 3, "::");
+            memcpy(to, "::", 3);
+            to += 2;
             i += longest - 1;
         } else {
             to += snprintf(to, 6, i == 0 || i == start + longest ? "%x" : ":%x", (unsigned)groups[i]);

@@ -116,7 +116,7 @@ static const char *read_option(virtsock_address *a, const char *s, unsigned *see
 /* What stands between a form's name and the options: `[LEFT][:RIGHT][/PATH]`. NULL, or why not. */
 static const char *read_place(virtsock_address *a, const struct vs_form *form, char *left)
 {
-    const char *path = cut(strchr(left, '/'));
+    char       *path = cut(strchr(left, '/'));
     /* the last colon: an IPv6 address has others */
     const char *right = form->right != 0 ? cut(strrchr(left, ':')) : NULL;
     const char *why;
@@ -133,15 +133,16 @@ static const char *read_place(virtsock_address *a, const struct vs_form *form, c
         return "there is a part too many (a relative path is /./PATH)";
     if (form->path != VS_PATH && path != NULL)
         return "there is a part too many";
-    if (form->path == VS_PATH && (path == NULL || *path == '\0'))
+    if (form->path == VS_PATH && path == NULL)
         return "the path is missing";
 
     why = vs_read_part(a, form->left, left);
     if (why == NULL)
         why = vs_read_part(a, form->right, right);
-    if (why == NULL && path != NULL)
-        why = vs_read_part(a, VIRTSOCK_PART_PATH, path);
-    return why;
+    if (why != NULL || path == NULL)
+        return why;
+    *--path = '/';
+    return vs_read_part(a, VIRTSOCK_PART_PATH, path);
 }
 
 /* NULL, or why this is no address. */
@@ -174,6 +175,8 @@ static const char *read_text(virtsock_address *a, const char *text)
         why = read_option(a, item, &seen);
         item = next;
     }
+    if (why == NULL && *s == '@' && a->scheme == VIRTSOCK_SCHEME_UNIX)
+        return vs_read_part(a, VIRTSOCK_PART_PATH, s);
     return why != NULL ? why : read_place(a, form, s);
 }
 
@@ -257,6 +260,8 @@ void vs_put_encoded(struct vs_writer *w, const char *s)
 /* With what stands before it. */
 static void put_part(struct vs_writer *w, const virtsock_address *a, virtsock_part part)
 {
+    const bool relative = a->text[0] == '.';            /* of a path: others begin with a slash or, abstract names, with @ */
+
     switch (part) {
     case VIRTSOCK_PART_CID:
         if (a->cid != VIRTSOCK_CID_ANY)
@@ -272,8 +277,8 @@ static void put_part(struct vs_writer *w, const virtsock_address *a, virtsock_pa
         vs_put_encoded(w, a->text);
         break;
     case VIRTSOCK_PART_PATH:
-        vs_put(w, a->text[0] != '/' ? "/" : "");
-        vs_put_encoded(w, a->text);
+        vs_put(w, "%c", relative ? '/' : a->text[0]);
+        vs_put_encoded(w, a->text + !relative);
         break;
     case VIRTSOCK_PART_SERVICE:
         vs_put(w, "/%s", a->has_service ? vs_address_service(a) : "");

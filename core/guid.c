@@ -15,18 +15,15 @@ static const unsigned char template_tail[12] = { 0xcb, 0xfa, 0xe6, 0x11, 0xbd, 0
 
 static bool dash_before(size_t pair)
 {
-    return pair == 4 || pair == 6 || pair == 8 || pair == 10;
+    return 0x550 >> pair & 1;           /* 4, 6, 8 and 10 */
 }
 
 int vs_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool vs_guid_parse(struct vs_guid *out, const char *s, size_t n)

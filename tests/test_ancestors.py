@@ -76,6 +76,7 @@ LINES = [
     ("relay", f"-inport {TEMPLATE}:unix:/run/docker.sock -pidfile /nowhere/pid", "listen vsock://:80"),
     ("relay", "-inport=2376:unix:/a -inport=2377:unix:/b -detach=false -pidfile=/nowhere/pid", "listen vsock://:2376"),
     ("relay", "-detach -inport 2376:unix:/a", "listen vsock://:2376"),
+    ("relay", "-inport 2376:unix:@docker", "listen vsock://:2376"),
 ]
 
 

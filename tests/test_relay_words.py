@@ -273,3 +273,29 @@ def test_the_system_s_log(place, need):
         finally:
             process.kill()
     assert said == f"<30>virtsock[{process.pid}]: client 1 of unix://{place}/from: to unix://{place}/to"
+
+
+# --- Abstract names --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's alone")
+def test_abstract_names_at_either_end(place):
+    """As vsudd's `unix:@name` had it; the file of that name is another."""
+    name = f"virtsock-{os.getpid()}-to"
+    with socket.socket(socket.AF_UNIX) as server, relay(place, f"unix://@{name}2", f"unix://@{name}", cwd=place) as r:
+        server.bind(f"\0{name}")
+        server.listen()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"\0{name}2")
+            with accept(server) as s:
+                client.sendall(b"by name")
+                assert take(s, 7) == b"by name"
+        r.terminate()
+        assert r.wait(10) == 0
+    assert not list(place.glob("@*"))
+
+
+@pytest.mark.parametrize("words", [["relay", "--mode", "660", "unix://@a", "unix:///b"], ["cat", "-l", "--echo", "--mode", "660", "unix://@a"]], ids=" ".join)
+def test_an_abstract_name_has_no_mode(words):
+    done = run(*words, timeout=10)
+    assert done.returncode in (1, 2) and b"says who may connect" in done.stderr

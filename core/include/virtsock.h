@@ -107,7 +107,7 @@ enum {
     VIRTSOCK_PART_PORT       = 2,               /* number; VIRTSOCK_PORT_ANY asks the system to choose (listening) */
     VIRTSOCK_PART_VM         = 3,               /* text: a well-known word, a GUID or a VM's name; "" is the wildcard */
     VIRTSOCK_PART_SERVICE    = 4,               /* text: a GUID */
-    VIRTSOCK_PART_PATH       = 5,               /* text: decoded, "./x" where it is relative */
+    VIRTSOCK_PART_PATH       = 5,               /* text: decoded, "./x" where it is relative; an abstract name: "@x" */
     VIRTSOCK_PART_HOST       = 6,               /* text: of tcp */
     VIRTSOCK_PART_FD         = 7,               /* number: of fd */
     VIRTSOCK_PART_TYPE       = 8,               /* number: VIRTSOCK_TYPE_ */

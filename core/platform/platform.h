@@ -42,7 +42,8 @@ struct vs_end {
     uint32_t       cid, port;           /* VSOCK; port: INET as well */
     bool           to_host;
     struct vs_guid vm, service;         /* HYPERV */
-    char           path[256];           /* UNIX; "" where it is unnamed. INET: the address as text. Ends in a NUL */
+    char           path[256];           /* UNIX; "" where it is unnamed, with @ first an abstract name. INET: the
+                                         * address as text. Ends in a NUL */
 };
 
 /* The longest path of a UNIX socket, without its NUL. */
@@ -130,8 +131,10 @@ int vs_peer_user(virtsock_fd fd, uint32_t *uid, int64_t *pid);
 #ifdef __linux__
 /* AF_VSOCK's: message.c is there, vs_sendv_whole, vs_sleep_on and vs_wake_one */
 #define VS_TEARS_MESSAGES true
+#define VS_ABSTRACT_NAMES true          /* of UNIX sockets; their path begins with @, and a file's never */
 #else
 #define VS_TEARS_MESSAGES false
+#define VS_ABSTRACT_NAMES false
 #endif
 
 /* Bytes, or minus the code. until: 0 never blocks, VS_FOREVER may block; between them it counts where VS_WAITS_INSIDE,

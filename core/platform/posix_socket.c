@@ -64,6 +64,10 @@ static int to_system(union any_address *out, socklen_t *length, const struct vs_
         return ENAMETOOLONG;
     out->un.sun_family = AF_UNIX;
     memcpy(out->un.sun_path, end->path, n + 1);
+    if (end->path[0] == '@') {          /* unix(7): such a name begins with a NUL, and none ends it */
+        out->un.sun_path[0] = '\0';
+        n--;
+    }
     *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
     return 0;
 }
@@ -78,8 +82,11 @@ static void from_system(struct vs_end *end, const union any_address *from, sockl
         size_t at = offsetof(struct sockaddr_un, sun_path), n = length > at ? length - at : 0;
 
         end->family = VS_FAMILY_UNIX;
-        if (n > 0 && n <= vs_path_max + 1)      /* an abstract name begins with a NUL: "" as well */
+        if (n > 0 && n <= vs_path_max + 1)
             memcpy(end->path, from->un.sun_path, n);
+        /* A NUL first is an @, if there is no other; a file that was bound by a name with @ has no address. */
+        if (end->path[0] == '@' || (n > 1 && end->path[0] == '\0' && strlen(end->path + 1) == n - 1))
+            end->path[0] ^= '@';
     } else if (length >= sizeof from->in && from->any.sa_family == AF_INET) {
         end->family = VS_FAMILY_INET;
         end->port = ntohs(from->in.sin_port);

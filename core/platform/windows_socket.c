@@ -37,6 +37,7 @@ const size_t vs_path_max = sizeof(((struct un_address *)0)->path) - 1;
 static int to_system(union any_address *out, int *length, const struct vs_end *end)
 {
     const char *path = vs_local_path(end->path);
+    const bool  six = end->family == VS_FAMILY_INET6;
 
     memset(out, 0, sizeof *out);
     switch (end->family) {
@@ -54,15 +55,11 @@ static int to_system(union any_address *out, int *length, const struct vs_end *e
         *length = (int)(offsetof(struct un_address, path) + strlen(path) + 1);
         return 0;
     case VS_FAMILY_INET:
-        out->in.sin_family = AF_INET;
-        out->in.sin_port = htons((u_short)end->port);
-        *length = sizeof out->in;
-        return inet_pton(AF_INET, end->path, &out->in.sin_addr) == 1 ? 0 : WSAEINVAL;
     case VS_FAMILY_INET6:
-        out->in6.sin6_family = AF_INET6;
-        out->in6.sin6_port = htons((u_short)end->port);
-        *length = sizeof out->in6;
-        return inet_pton(AF_INET6, end->path, &out->in6.sin6_addr) == 1 ? 0 : WSAEINVAL;
+        out->any.sa_family = six ? AF_INET6 : AF_INET;
+        out->in.sin_port = htons((u_short)end->port);           /* IPv6's port stands there, too */
+        *length = six ? sizeof out->in6 : sizeof out->in;
+        return inet_pton(out->any.sa_family, end->path, six ? (void *)&out->in6.sin6_addr : &out->in.sin_addr) == 1 ? 0 : WSAEINVAL;
     default:
         return WSAEAFNOSUPPORT;
     }
@@ -70,6 +67,8 @@ static int to_system(union any_address *out, int *length, const struct vs_end *e
 
 static void from_system(struct vs_end *end, const union any_address *from)
 {
+    const bool six = from->any.sa_family == AF_INET6;
+
     memset(end, 0, sizeof *end);
     switch (from->any.sa_family) {
     case HV_FAMILY:
@@ -82,14 +81,10 @@ static void from_system(struct vs_end *end, const union any_address *from)
         memcpy(end->path, from->un.path, sizeof from->un.path);
         break;
     case AF_INET:
-        end->family = VS_FAMILY_INET;
-        end->port = ntohs(from->in.sin_port);
-        inet_ntop(AF_INET, &from->in.sin_addr, end->path, sizeof end->path);
-        break;
     case AF_INET6:
-        end->family = VS_FAMILY_INET6;
-        end->port = ntohs(from->in6.sin6_port);
-        inet_ntop(AF_INET6, &from->in6.sin6_addr, end->path, sizeof end->path);
+        end->family = six ? VS_FAMILY_INET6 : VS_FAMILY_INET;
+        end->port = ntohs(from->in.sin_port);
+        inet_ntop(from->any.sa_family, six ? (const void *)&from->in6.sin6_addr : &from->in.sin_addr, end->path, sizeof end->path);
         break;
     default:
         break;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * UNIX sockets by path: connecting, also past a full backlog, and listening so that in no moment others than its owner
- * can connect (0600) and nobody's live socket or file is ever taken away.
+ * UNIX sockets by path, or by an abstract name: connecting, also past a full backlog, and listening so that in no moment
+ * others than its owner can connect (0600) and nobody's live socket or file is ever taken away. An abstract name is no
+ * file and has no owner.
  */
 #include <string.h>
 
@@ -22,6 +23,8 @@ virtsock_status vs_unix_end(struct vs_end *end, const virtsock_address *address,
     memset(end, 0, sizeof *end);
     if (n + more > vs_path_max + 1)
         return vs_because(why, VIRTSOCK_E_NAME_TOO_LONG, "the path does not fit a socket address, which takes 107 bytes (103 on macOS and FreeBSD)");
+    if (address->text[0] == '@' && !VS_ABSTRACT_NAMES)
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "abstract names are Linux's alone");
     end->family = VS_FAMILY_UNIX;
     memcpy(end->path, address->text, n);
     memcpy(end->path + n, tail, more);
@@ -76,6 +79,11 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
 
 /* --- Listening ---------------------------------------------------------------------------------------------------- */
 
+static bool is_abstract(const struct vs_end *at)
+{
+    return VS_ABSTRACT_NAMES && at->path[0] == '@';
+}
+
 /* Removes a socket if it is still that one. */
 static int remove_socket(const char *path, const struct vs_file_id *id)
 {
@@ -126,13 +134,13 @@ static virtsock_status make_way(const struct vs_end *at, int type, struct vs_cau
 static int bind_at(struct vs_bound *out, const struct vs_end *at, int type, const virtsock_options *options)
 {
     uint32_t     mode = (uint32_t)vs_option(options, VIRTSOCK_OPTION_SOCKET_MODE, 0600);
-    enum vs_file what;
+    enum vs_file what = VS_FILE_OTHER;
     int          code;
 
     if ((code = vs_socket(&out->fd, VS_FAMILY_UNIX, type)) != 0 || (code = set_buffer(out->fd, options)) != 0
         || (code = vs_set_mode_before(out->fd, mode)) != 0 || (code = vs_bind(out->fd, at)) != 0)
         return code;
-    if ((code = vs_file_at(at->path, &what, &out->file)) == 0 && (code = vs_set_mode_after(at->path, &out->file, mode)) == 0)
+    if (is_abstract(at) || ((code = vs_file_at(at->path, &what, &out->file)) == 0 && (code = vs_set_mode_after(at->path, &out->file, mode)) == 0))
         code = vs_listen(out->fd, (int)vs_option(options, VIRTSOCK_OPTION_BACKLOG, VS_BACKLOG));
     if (code != 0 && what == VS_FILE_NONE)              /* it cannot be seen */
         vs_remove(at->path);
@@ -147,7 +155,7 @@ virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, in
 {
     struct vs_file_id stale;
     virtsock_fd       lock = -1;
-    virtsock_status   status = VS_TELLS_BOUND ? look(at, type, &stale, why) : VIRTSOCK_E_AGAIN;
+    virtsock_status   status = is_abstract(at) ? VIRTSOCK_OK : VS_TELLS_BOUND ? look(at, type, &stale, why) : VIRTSOCK_E_AGAIN;
     int               code;
 
     out->at = *at;
@@ -164,7 +172,7 @@ virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, in
     return status;
 }
 
-/* Its descriptor is open: nobody takes the file for a stale one meanwhile. */
+/* Its descriptor is open: nobody takes the file for a stale one meanwhile. Of an abstract name there is none. */
 void vs_unix_unlisten(const struct vs_bound *bound)
 {
     remove_socket(bound->at.path, &bound->file);

@@ -147,6 +147,9 @@ TEST(from_path)
     check_path(VIRTSOCK_SCHEME_UNIX, "/.hidden", 0, "/.hidden", "unix:///.hidden");
     check_path(VIRTSOCK_SCHEME_UNIX, "//./x", 0, "//./x", "unix:////./x");
     check_path(VIRTSOCK_SCHEME_UNIX, "/a%20b?c d\n\xff", 0, "/a%20b?c d\n\xff", "unix:///a%2520b%3Fc%20d%0A%FF");
+    check_path(VIRTSOCK_SCHEME_UNIX, "@name/x y", 0, "@name/x y", "unix://@name/x%20y");
+    check_path(VIRTSOCK_SCHEME_UNIX, "./@name", 0, "./@name", "unix:///./%40name");
+    check_path(VIRTSOCK_SCHEME_MUX, "@name", 52, "./@name", "vsock-mux://:52/./%40name");
     check_path(VIRTSOCK_SCHEME_MUX, "/run/v.sock", 52, "/run/v.sock", "vsock-mux://:52/run/v.sock");
     check_path(VIRTSOCK_SCHEME_MUX, "v.sock", VIRTSOCK_PORT_ANY, "./v.sock", "vsock-mux://:any/./v.sock");
     check_path(VIRTSOCK_SCHEME_HYPERKIT, "/var/run/vm", 0, "/var/run/vm", "hyperkit://:0/var/run/vm");
@@ -154,6 +157,7 @@ TEST(from_path)
         CHECK(virtsock_address_path(&a, others[i], "/x", 1, &e) == VIRTSOCK_E_INVALID && a == NULL);
     CHECK(virtsock_address_path(&a, VIRTSOCK_SCHEME_UNIX, "", 0, &e) == VIRTSOCK_E_INVALID && a == NULL);
     CHECK(virtsock_address_path(&a, VIRTSOCK_SCHEME_UNIX, "/", 0, &e) == VIRTSOCK_E_INVALID && a == NULL);
+    CHECK(virtsock_address_path(&a, VIRTSOCK_SCHEME_UNIX, "@", 0, &e) == VIRTSOCK_E_INVALID && a == NULL);
     CHECK(virtsock_address_path(&a, VIRTSOCK_SCHEME_UNIX, "/../", 0, &e) == VIRTSOCK_E_INVALID && a == NULL);
 }
 

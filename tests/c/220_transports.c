@@ -41,6 +41,16 @@ NO_TEST(misuse_of_multiplexers, NO_UNIX)
 NO_TEST(rules_that_a_multiplexer_can_check, NO_UNIX)
 NO_TEST(paths_that_just_fit, NO_UNIX)
 
+TEST(abstract_names)
+{
+    virtsock_address *a = test_parse("unix://@virtsock-test");
+    virtsock_stream  *s;
+    virtsock_error    e = { 0 };
+
+    CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_UNSUPPORTED, e);
+    virtsock_address_free(a);
+}
+
 #else
 
 #include <sys/stat.h>
@@ -652,6 +662,64 @@ TEST(paths_that_just_fit)
             virtsock_address_free(a);
         }
     }
+}
+
+/* No file is made, looked at or taken away, whatever stands at that name. */
+static void check_abstract(const char *text, const char *file)
+{
+    virtsock_address  *a = test_parse(text), *at, *peer;
+    virtsock_listener *l, *second;
+    virtsock_stream   *client, *server;
+    virtsock_error     e = { 0 };
+    char               got[64];
+    size_t             sent, n;
+
+    CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
+    CHECK_STATUS(virtsock_listen(&second, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
+    CHECK_OK(virtsock_listener_address(l, &at, &e), e);
+    CHECK_OK(virtsock_connect(&client, at, NULL, &e), e);
+    CHECK_OK(virtsock_accept(&server, l, 5000, &e), e);
+    CHECK_OK(virtsock_stream_send(client, "hello", 5, &sent, 5000, &e), e);
+    CHECK_OK(virtsock_stream_recv(server, got, sizeof got, &n, 5000, &e), e);
+    CHECK(sent == 5 && n == 5 && memcmp(got, "hello", 5) == 0);
+    CHECK_OK(virtsock_stream_peer(client, &peer, &e), e);
+    CHECK(virtsock_address_equal(peer, a) && virtsock_address_equal(at, a));
+    virtsock_address_free(peer);
+    virtsock_stream_free(client);
+    virtsock_stream_free(server);
+    virtsock_listener_free(l);
+    CHECK_STATUS(virtsock_connect(&client, a, NULL, &e), VIRTSOCK_E_REFUSED, e);
+    CHECK(access(file, F_OK) == 0);
+    virtsock_address_free(at);
+    virtsock_address_free(a);
+}
+
+TEST(abstract_names)
+{
+    char text[300], file[300];
+    FILE *made;
+
+    ONCE();
+    snprintf(file, sizeof file, "%s/@file", test_directory());
+    CHECK(chdir(test_directory()) == 0 && (made = fopen(file, "w")) != NULL && fclose(made) == 0);
+#ifdef __linux__
+    snprintf(text, sizeof text, "unix://@file");
+    check_abstract(text, file);
+    snprintf(text, sizeof text, "unix://@%ld/a b?type=seqpacket", (long)getpid());
+    check_abstract(text, file);
+    snprintf(text, sizeof text, "unix://@%0106d", 1);           /* 107 bytes */
+    check_abstract(text, file);
+#endif
+    snprintf(text, sizeof text, "unix://@%0107d", 1);
+    {
+        virtsock_address *a = test_parse(text);
+        virtsock_stream  *s;
+        virtsock_error    e = { 0 };
+
+        CHECK_STATUS(virtsock_connect(&s, a, NULL, &e), VIRTSOCK_E_NAME_TOO_LONG, e);
+        virtsock_address_free(a);
+    }
+    remove(file);
 }
 
 #endif

@@ -110,4 +110,20 @@ test("hyperkit", function()
   check.fails("invalid", "PORT", virtsock.connect("hyperkit://:any/nowhere"))
 end)
 
+test("abstract_names", function()
+  once()
+  local at = "unix://@" .. path():gsub("%W", "-")
+  local listener = virtsock.listen(at, { timeout = 5 })
+  if not listener then check.skip "abstract names are Linux's alone" end
+  equal(tostring(listener:address()), at)
+  local client = assert(virtsock.connect(at))
+  local server = assert(listener:accept())
+  server:settimeout(5)
+  client:send("by name\n")
+  equal(server:receive("*l"), "by name")
+  equal(tostring(client:peer()), at)
+  for _, handle in ipairs { client, server, listener } do handle:close() end
+  check.fails("refused", "connect", virtsock.connect(at))
+end)
+
 check.run()

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,3 +144,28 @@ def test_what_they_cannot_do(tmp_path) -> None:
         virtsock.listen(virtsock.Address.mux(tmp_path / "v", 52), allow=["3"])
     with fails_with(Status.NAME_TOO_LONG, "107"):
         virtsock.connect(virtsock.Address.mux("/" + "x" * 107, 52))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's alone")
+def test_abstract_names(tmp_path, monkeypatch) -> None:
+    """With another program's sockets at either end; no file is made."""
+    monkeypatch.chdir(tmp_path)
+    name = f"virtsock-{os.getpid()}/a b"
+    where = virtsock.Address(f"unix://@{name}")
+    assert where == virtsock.Address.unix(f"@{name}") and where.path == f"@{name}" and str(where).endswith("/a%20b")
+    with virtsock.listen(where, timeout=5) as listener, socket.socket(socket.AF_UNIX) as client:
+        assert listener.address == where
+        client.bind(f"\0{name}-client")
+        client.connect(f"\0{name}")
+        with listener.accept() as stream:
+            assert stream.peer == virtsock.Address(f"unix://@{name}-client") and stream.local == where
+    with fails_with(Status.REFUSED, "@virtsock"):
+        virtsock.connect(where)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"\0{name}\0with a NUL")
+        server.listen()
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(f"\0{name}\0with a NUL")
+        with virtsock.Stream.from_socket(client) as stream:
+            assert stream.peer is None
+    assert not list(tmp_path.iterdir())

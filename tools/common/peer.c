@@ -133,6 +133,13 @@ char *peer_text(const virtsock_address *address)
     return text;
 }
 
+bool peer_is_abstract(const virtsock_address *address)
+{
+    const char *path = virtsock_address_text(address, VIRTSOCK_PART_PATH);
+
+    return path != NULL && *path == '@';
+}
+
 /* --- Connecting -------------------------------------------------------------------------------------------------------- */
 
 struct trace {
@@ -297,8 +304,14 @@ static void stop(void *listener)
 
 virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *address, virtsock_error *err)
 {
-    virtsock_status status = virtsock_listen(out, address, options, err);
+    virtsock_status status;
 
+    if (peer_settings.mode != ARG_UNSET && peer_is_abstract(address)) {
+        *err = (virtsock_error){ .status = VIRTSOCK_E_INVALID };
+        report_usage("--mode is for a file: of an abstract name --allow says who may connect");
+        return err->status;
+    }
+    status = virtsock_listen(out, address, options, err);
     if (status != VIRTSOCK_OK) {
         report_error(err);
         return status;

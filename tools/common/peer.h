@@ -46,6 +46,9 @@ int peer_address(virtsock_address **out, const char *text, uint32_t default_port
 /* Canonical text, for messages; the caller frees it. NULL: out of memory. */
 char *peer_text(const virtsock_address *address);
 
+/* An abstract name: no file, and no mode. */
+bool peer_is_abstract(const virtsock_address *address);
+
 /* Connects with the user's options, tells of the attempts, and of a failure. */
 virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *address, virtsock_error *err);
 

@@ -47,6 +47,8 @@ static bool tell_path(const virtsock_address *address, int code)
     char             path[1024];
     enum doctor_file file;
 
+    if (peer_is_abstract(address))
+        return false;
     snprintf(path, sizeof path, "%s%s", virtsock_address_text(address, VIRTSOCK_PART_PATH), hyperkit ? "/connect" : "");
     if ((file = doctor_file_at(path)) == DOCTOR_SOCKET)
         return false;

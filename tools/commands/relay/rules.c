@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/peer.h"
 #include "common/report.h"
 #include "relay.h"
 
@@ -94,6 +95,8 @@ static const char *misfit(const struct relay_rule *rule)
         return "TO needs a port: the system chooses one for listening only";
     if (from->address != NULL && to->address != NULL && !is_fd(from) && !is_fd(to) && has_messages(from) != has_messages(to))
         return "type=seqpacket on one end alone: messages would lose their ends";
+    if (rule->limits.mode != ARG_UNSET && from->address != NULL && peer_is_abstract(from->address))
+        return "an abstract name has no mode: --allow says who may connect";
     if (from->kind == RELAY_SYSLOG && to->kind == RELAY_STANDARD)
         return "datagrams go to an address";
     return NULL;
