@@ -299,3 +299,25 @@ def test_abstract_names_at_either_end(place):
 def test_an_abstract_name_has_no_mode(words):
     done = run(*words, timeout=10)
     assert done.returncode in (1, 2) and b"says who may connect" in done.stderr
+
+
+# --- A service manager beyond the VM ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where, tried", [
+    ("vsock:2:1234", "connect vsock://2:1234: "), ("vsock-stream:2:1234", "connect vsock://2:1234: "),
+    ("vsock-seqpacket:2:1234", "connect vsock://2:1234?type=seqpacket: "), ("vsock-stream:2", "parse vsock-stream:2: the port is missing"),
+    ("vsock-dgram:2:1234", "connect vsock://2:1234?type=dgram: "),
+])
+def test_where_a_manager_beyond_the_vm_is_told(place, where, tried):
+    """systemd's forms; no socket of AF_VSOCK is made."""
+    log = place / "log"
+    with (
+        open(log, "wb") as err,
+        subprocess.Popen([*FORBID, "socket:40", "EAFNOSUPPORT", TOOL, "relay", f"unix://{place}/a", f"unix://{place}/b"],
+                         stderr=err, env={**os.environ, "NOTIFY_SOCKET": where}) as r,
+    ):
+        eventually(lambda: f"NOTIFY_SOCKET: {tried}" in log.read_text())
+        r.terminate()
+        assert r.wait(10) == 0
+    assert log.read_text().count("NOTIFY_SOCKET") == 2          # READY=1 and STOPPING=1

@@ -126,19 +126,21 @@ void relay_tell_stats(struct relay_rule *rules)
 
 /* --- The service manager ----------------------------------------------------------------------------------------------- */
 
-/* In a VM the manager may be the host's (systemd's vmm.notify_socket). One message, or a stream where messages cannot be had. */
+/* In a VM the manager may be the host's (systemd's vmm.notify_socket). One message, or a stream where messages cannot be had; where the text says
+ * which, that. */
 static virtsock_status notify_host(const char *where, const char *state, virtsock_error *err)
 {
     static const char *const types[] = { "?type=seqpacket", "" };
+    const bool               open = strncmp(where, "vsock:", 6) == 0;
     virtsock_status          status = VIRTSOCK_OK;
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = open ? 0 : 1; i < 2; i++) {
         virtsock_address *address = NULL;
         virtsock_options *options = virtsock_options_new();
         virtsock_stream  *stream = NULL;
         char              text[64];
 
-        snprintf(text, sizeof text, "vsock://%s%s", where, types[i]);
+        snprintf(text, sizeof text, "%s%s", where, types[i]);
         status = virtsock_address_parse(&address, text, err);
         if (status == VIRTSOCK_OK && options != NULL)
             status = virtsock_options_set(options, VIRTSOCK_OPTION_CONNECT_TIMEOUT, 5000, err);
@@ -161,8 +163,8 @@ void relay_notify(const char *state)
 
     if (where == NULL || *where == '\0')
         return;
-    if (strncmp(where, "vsock:", 6) == 0) {
-        if (notify_host(where + 6, state, &err) != VIRTSOCK_OK)
+    if (strncmp(where, "vsock", 5) == 0) {
+        if (notify_host(where, state, &err) != VIRTSOCK_OK)
             report_line("NOTIFY_SOCKET: %s", err.message);
     } else if ((code = daemon_tell(where, state)) != 0) {
         report_system("NOTIFY_SOCKET", code);
