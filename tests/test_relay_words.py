@@ -321,3 +321,100 @@ def test_where_a_manager_beyond_the_vm_is_told(place, where, tried):
         r.terminate()
         assert r.wait(10) == 0
     assert log.read_text().count("NOTIFY_SOCKET") == 2          # READY=1 and STOPPING=1
+
+
+# --- TO by a name -----------------------------------------------------------------------------------------------------------
+
+
+def tcp_listener(host):
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((host, 0))
+    s.listen()
+    return s, s.getsockname()[1]
+
+
+def has_ipv6():
+    with contextlib.suppress(OSError), tcp_listener("::1")[0]:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", ["localhost", "LocalHost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here"))])
+def test_localhost_is_both(place, host, name):
+    """One address after the other is tried; several clients share what was looked up."""
+    server, port = tcp_listener(host)
+    with server, relay(place, f"unix://{place}/from", f"tcp://{name}:{port}") as r:
+        for number in range(5):
+            with connect(place / "from") as client, accept(server) as s:
+                client.sendall(b"by name")
+                assert take(s, 7) == b"by name"
+                s.sendall(str(number).encode())
+                s.close()
+                assert take(client, 9) == str(number).encode()
+        r.terminate()
+        assert r.wait(10) == 0
+
+
+def test_a_name_is_waited_for(place):
+    """The client's bytes wait with it, for an address that is not served yet."""
+    server, port = tcp_listener("127.0.0.1")
+    server.close()
+    with relay(place, "--wait", "30", f"unix://{place}/from", f"tcp://localhost:{port}"), connect(place / "from") as client:
+        client.sendall(b"early")
+        time.sleep(0.5)
+        with socket.create_server(("127.0.0.1", port)) as server, accept(server) as s:
+            assert take(s, 5) == b"early"
+
+
+def test_a_name_that_nobody_knows(place):
+    """Its client is hung up on, others are served, and one that leaves meanwhile costs nothing."""
+    with (
+        listener(place / "to") as server,
+        relay(place, f"unix://{place}/a", f"unix://{place}/to"),
+        relay(place, "--wait", "30", f"unix://{place}/c", "tcp://nowhere.invalid:80") as waits,
+        relay(place, f"unix://{place}/b", "tcp://nowhere.invalid:80") as r,
+    ):
+        with connect(place / "b") as client, contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+        eventually(lambda: "connect tcp://nowhere.invalid:80: " in r.log())
+        connect(place / "c").close()
+        eventually(lambda: "it left before it was connected" in waits.log())
+        talk(place / "a", server)
+
+
+def test_a_name_for_ssh(place):
+    """--pass-fd, and standard input, go the whole way."""
+    server, port = tcp_listener("127.0.0.1")
+    with server, running("relay", "-", f"tcp://localhost:{port}", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as r, accept(server) as s:
+        r.stdin.write(b"in")
+        r.stdin.close()
+        assert take(s, 2) == b"in"
+        s.sendall(b"out")
+        s.close()
+        assert r.stdout.read() == b"out" and r.wait(10) == 0
+
+
+@pytest.mark.parametrize("to, said", [
+    ("tcp://web:99999", "tcp://web:99999: a TCP port ends at 65535"),
+    ("tcp://web", "tcp://web: the port is missing"),
+    ("tcp://web:any", "tcp://web:any: TO needs a port"),
+    ("tcp://web:80?type=seqpacket", "tcp:// has streams alone"),
+    ("tcp://web:80?wait=5", "the options after ? are"),
+    ("tcp://127.1:80", "no name is looked up"),
+    ("tcp://0x7f.1:80", "no name is looked up"),
+    ("tcp://we b:80", "no name is looked up"),
+    (f"tcp://{'x' * 254}:80", "no name is looked up"),
+    ("tcp://web:80/x", "there is a part too many"),
+])
+def test_names_that_are_none(place, to, said):
+    done = run("relay", f"unix://{place}/a", to, timeout=10)
+    assert done.returncode == 2 and said in done.stderr.decode()
+
+
+def test_names_are_for_to(place):
+    done = run("relay", "tcp://localhost.localdomain:80", f"unix://{place}/a", timeout=10)
+    assert done.returncode == 2 and b"no name is looked up" in done.stderr
+    done = run("relay", f"unix://{place}/a?type=seqpacket", "tcp://web:80", timeout=10)
+    assert done.returncode == 2 and b"streams alone" in done.stderr

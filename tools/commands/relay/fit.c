@@ -111,6 +111,8 @@ static enum pieces pieces_of(const struct relay_end *end)
         return daemon_inetd() != -1 ? pieces_of_socket(daemon_inetd()) : UNKNOWN;
     case RELAY_ACTIVATED:
         return pieces_passed(end->name);
+    case RELAY_NAMED:
+        return BYTES;
     default:
         return UNKNOWN;
     }

@@ -45,6 +45,7 @@ struct relay_pair {
     int64_t            look_us;         /* JOINED, and a sender waits: the next look at it */
     int64_t            pause_us;        /* before that, or, starved, before the next step */
     struct relay_talk *talk;            /* THREADED */
+    struct relay_try  *naming;          /* CONNECTING, to a name */
     unsigned           number;
     virtsock_status    stepped;         /* for pair_begin */
     enum relay_state   state;

@@ -116,6 +116,8 @@ static void await_step(struct relay_pair *pair)
     virtsock_fd fd;
     int         events, timeout_ms;
 
+    if (pair->end[1] == NULL)           /* a name is looked up: it is due already */
+        return;
     virtsock_stream_wants(pair->end[1], &fd, &events, &timeout_ms);
     pair->due_us = timeout_ms < 0 ? INT64_MAX : tool_now_us() + (int64_t)timeout_ms * 1000;
     if (fd != -1 && !loop_watch(pair->worker->loop, &pair->watch[1], fd, events))
@@ -129,6 +131,8 @@ virtsock_status pair_step(struct relay_pair *pair, virtsock_error *err)
 
     if (pair->end[1] == NULL && rule->to.kind == RELAY_STANDARD)
         return relay_connect(&pair->end[1], rule, err);
+    if (rule->to.kind == RELAY_NAMED)
+        return relay_try_named(&pair->naming, &pair->end[1], rule, &pair->due_us, err);
     if (pair->end[1] == NULL)
         status = virtsock_connect_start(&pair->end[1], rule->to.address, rule->connecting, err);
     if (status == VIRTSOCK_OK)
@@ -252,7 +256,9 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
         close_end(pair, end, ending != RELAY_ENDED && ending != RELAY_LEFT);
     relay_tell_end(pair->rule, pair->number, ending, bytes, err);
     free(pair->talk);
+    free(pair->naming);
     pair->talk = NULL;
+    pair->naming = NULL;
     starve(pair, false);
     flow_keep_end(pair, false);
     pair_enter(pair, RELAY_OVER);

@@ -145,7 +145,8 @@ const struct command relay_command = {
             "\n"
             "Both are addresses, or `-`, standard input and output: one conversation, also where that is a socket (inetd).\n"
             "FROM may also be fd://N that listens or is a client; activated or activated:NAME, what a service manager\n"
-            "passed on (LISTEN_FDS); syslog:PATH, datagrams, each sent on as its length, a blank and its bytes.\n",
+            "passed on (LISTEN_FDS); syslog:PATH, datagrams, each sent on as its length, a blank and its bytes.\n"
+            "TO may also be tcp://NAME:PORT: the name is looked up for each client.\n",
     .examples = "  virtsock relay unix:///run/docker.sock vsock://3:2375      a guest's service, for programs of this host\n"
                 "  virtsock relay --allow host vsock://:22 tcp://127.0.0.1:22 a service of this guest, for its host\n"
                 "  ssh -o ProxyCommand='virtsock relay - vsock://3:22' guest  ssh, with no network\n"

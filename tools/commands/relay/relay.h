@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The parts of `virtsock relay`: what the command line says (settings.c), rules (rules.c) and such as can never work
- * (fit.c), what is told (report.c) and where to (log.c), standard input and output (standard.c), datagrams
- * (syslog_posix.c), what rules open (open.c), and what becomes of clients (loop_posix.c with what pair.h names,
- * serve_windows.c).
+ * (fit.c), what is told (report.c) and where to (log.c), TO by a name (named.c), standard input and output
+ * (standard.c), datagrams (syslog_posix.c), what rules open (open.c), and what becomes of clients (loop_posix.c with
+ * what pair.h names, serve_windows.c).
  */
 #ifndef TOOL_RELAY_H
 #define TOOL_RELAY_H
@@ -21,7 +21,8 @@ enum relay_kind {
     RELAY_ADDRESS,
     RELAY_STANDARD,                     /* `-`: standard input and output */
     RELAY_ACTIVATED,                    /* FROM: sockets that a service manager has passed on */
-    RELAY_SYSLOG                        /* FROM: datagrams at a path, each a frame of a stream */
+    RELAY_SYSLOG,                       /* FROM: datagrams at a path, each a frame of a stream */
+    RELAY_NAMED                         /* TO: tcp://NAME:PORT, which is looked up for each client */
 };
 
 struct relay_end {
@@ -29,6 +30,7 @@ struct relay_end {
     char             *text;             /* as it was written */
     const char       *name;             /* of ACTIVATED: "" any; of SYSLOG: the path */
     virtsock_address *address;
+    struct relay_name *host;            /* of NAMED */
 };
 
 /* What a rule may say for itself, or the command line for all. ARG_UNSET: nothing; -1: for ever. */
@@ -52,6 +54,8 @@ struct relay_rule {
     struct relay_rule  *next;
 };
 
+struct relay_try;
+
 struct relay_settings {
     struct arg_list     rules, inport, syslog;
     struct relay_limits limits;         /* max: of each rule */
@@ -71,6 +75,17 @@ const char *relay_never(const struct relay_rule *rule, const struct relay_end **
 
 /* A single client, and then no more: TO can be had once. */
 bool relay_is_single(const struct relay_rule *rule);
+
+/* --- TO by a name: named.c ---------------------------------------------------------------------------------------------- */
+
+/* Makes an end of a text that has a name: NAMED, EXIT_DONE. EXIT_USAGE, with *why: it is a name's, and not well written. Other texts are left. */
+int relay_read_name(struct relay_end *end, const char *text, const char **why);
+
+/* A step towards it, never waiting, as virtsock_stream_connect for one of its addresses after the other. AGAIN without a stream: it is to be tried
+ * again at *due_us. *try, NULL at first, is the caller's to free at the end. */
+virtsock_status relay_try_named(struct relay_try **try, virtsock_stream **out, const struct relay_rule *rule, int64_t *due_us, virtsock_error *err);
+/* The whole way. */
+virtsock_status relay_connect_named(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err);
 
 /* --- Standard input and output, and TO --------------------------------------------------------------------------------- */
 

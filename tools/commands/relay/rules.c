@@ -12,6 +12,7 @@
 #include "relay.h"
 
 #define LINE_SIZE 16384
+#define NAMED_MS  10000                 /* one of several addresses of a name keeps the next from being tried no longer, unless told */
 #define BLANKS    " \t\r\n"
 
 /* A file's line, for messages; NULL: the command line. */
@@ -40,6 +41,8 @@ static bool begins(const char *text, const char *with, const char **rest)
 static int read_end(struct relay_end *end, const char *text, bool from, const struct place *place)
 {
     virtsock_error err;
+    const char    *why;
+    int            code;
 
     if ((end->text = malloc(strlen(text) + 1)) == NULL)
         return report_no_memory();
@@ -55,7 +58,9 @@ static int read_end(struct relay_end *end, const char *text, bool from, const st
     } else if (from && begins(text, "syslog:", &end->name)) {
         end->kind = RELAY_SYSLOG;
         return *end->name != '\0' ? EXIT_DONE : wrong(place, text, "a path is missing, as in syslog:/dev/log");
-    } else if (virtsock_address_parse(&end->address, text, &err) != VIRTSOCK_OK) {
+    } else if (!from && (code = relay_read_name(end, text, &why)) != EXIT_DONE) {
+        return why != NULL ? wrong(place, text, why) : code;
+    } else if (end->kind != RELAY_NAMED && virtsock_address_parse(&end->address, text, &err) != VIRTSOCK_OK) {
         return place->file != NULL ? wrong(place, text, err.message) : report_argument(&err);
     }
     return EXIT_DONE;
@@ -95,6 +100,8 @@ static const char *misfit(const struct relay_rule *rule)
         return "TO needs a port: the system chooses one for listening only";
     if (from->address != NULL && to->address != NULL && !is_fd(from) && !is_fd(to) && has_messages(from) != has_messages(to))
         return "type=seqpacket on one end alone: messages would lose their ends";
+    if (to->kind == RELAY_NAMED && from->address != NULL && !is_fd(from) && has_messages(from))
+        return "tcp:// has streams alone: messages would lose their ends";
     if (rule->limits.mode != ARG_UNSET && from->address != NULL && peer_is_abstract(from->address))
         return "an abstract name has no mode: --allow says who may connect";
     if (from->kind == RELAY_SYSLOG && to->kind == RELAY_STANDARD)
@@ -112,6 +119,7 @@ static virtsock_status set(virtsock_options *options, virtsock_option option, in
 static int make_options(struct relay_rule *rule, const struct place *place)
 {
     const struct relay_limits *limits = &rule->limits;
+    const bool                 named = rule->to.kind == RELAY_NAMED;
     virtsock_status            status = VIRTSOCK_OK;
     virtsock_error             err;
 
@@ -124,8 +132,8 @@ static int make_options(struct relay_rule *rule, const struct place *place)
     if (status == VIRTSOCK_OK)
         status = set(rule->listening, VIRTSOCK_OPTION_SOCKET_MODE, limits->mode, &err);
     if (status == VIRTSOCK_OK)
-        status = set(rule->connecting, VIRTSOCK_OPTION_CONNECT_TIMEOUT, limits->timeout_ms, &err);
-    if (status == VIRTSOCK_OK)
+        status = set(rule->connecting, VIRTSOCK_OPTION_CONNECT_TIMEOUT, named && limits->timeout_ms == ARG_UNSET ? NAMED_MS : limits->timeout_ms, &err);
+    if (status == VIRTSOCK_OK && !named)
         status = set(rule->connecting, VIRTSOCK_OPTION_WAIT, limits->wait_ms, &err);
     if (status == VIRTSOCK_OK)
         status = set(rule->connecting, VIRTSOCK_OPTION_STAYS, limits->stays_ms, &err);

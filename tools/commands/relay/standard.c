@@ -94,6 +94,8 @@ int relay_finish_standard(void)
 virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err)
 {
     *out = NULL;
+    if (rule->to.kind == RELAY_NAMED)
+        return relay_connect_named(out, rule, err);
     if (rule->to.kind != RELAY_STANDARD)
         return virtsock_connect(out, rule->to.address, rule->connecting, err);
     *err = (virtsock_error){ .status = VIRTSOCK_E_SYSTEM, .op = "connect", .message = "standard output: it cannot be had" };
