@@ -418,3 +418,94 @@ def test_names_are_for_to(place):
     assert done.returncode == 2 and b"no name is looked up" in done.stderr
     done = run("relay", f"unix://{place}/a?type=seqpacket", "tcp://web:80", timeout=10)
     assert done.returncode == 2 and b"streams alone" in done.stderr
+
+
+# --- A command for each client ------------------------------------------------------------------------------------------------
+
+SHOW = "import os, sys, time; print(sys.argv[1:], os.environ.get('VIRTSOCK_PEER'), os.environ.get('NOTIFY_SOCKET'), flush=True); "
+
+
+def ask(path, data=b""):
+    """What comes back for it, to the end."""
+    with connect(path) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return take(client, 1 << 20)
+
+
+def children(process):
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+
+def test_a_command_for_each_client(place):
+    """Its words are its own, whatever they look like; no shell reads them. Its output is the client's, and so is its input."""
+    words = ["-i", "--max", "a b", "$HOME;", "*", "--", "", "exec:x"]
+    code = SHOW + "print(sys.stdin.read())"
+    with relay(place, "--stats", f"unix://{place}/from", f"exec:{sys.executable}", "-c", code, *words, env={**os.environ, "NOTIFY_SOCKET": "@none"}) as r:
+        for number in range(5):
+            assert ask(place / "from", b"%d" % number).decode() == f"{words}  None\n{number}\n"
+        eventually(lambda: r.log().count("ended with exit code 0") == 5)
+        r.terminate()
+        assert r.wait(10) == 0
+        assert "accepted 5 active 0" in r.log()
+
+
+def test_commands_at_once_and_their_ends(place):
+    """Each end is awaited: none is left as a zombie; one that is killed, or fails, is told, and the next client served."""
+    code = "import sys, os, signal; os.write(1, b'+'); word = sys.stdin.readline(); sys.exit(int(word)) if word.strip() != 'k' else os.kill(os.getpid(), 9)"
+    with relay(place, "--max", "20", f"unix://{place}/from", f"exec:{sys.executable}", "-c", code) as r:
+        clients = [connect(place / "from") for _ in range(10)]
+        assert all(take(client, 1) == b"+" for client in clients)
+        for number, client in enumerate(clients):
+            client.sendall(b"k\n" if number == 3 else b"%d\n" % number)
+        assert all(take(client, 1) == b"" for client in clients)
+        for client in clients:
+            client.close()
+        eventually(lambda: r.log().count("ended with exit code") == 9 and "ended by signal 9" in r.log())
+        eventually(lambda: not children(r))
+
+
+def test_a_command_that_stays_is_cut(place):
+    """With what it has started, once patience has ended."""
+    code = "import subprocess, sys; subprocess.Popen(['sleep', '1000'], pass_fds=[1]); print('up', flush=True); sys.stdin.read()"
+    with relay(place, "--drain", "0.5", f"unix://{place}/from", f"exec:{sys.executable}", "-c", code) as r, connect(place / "from") as client:
+        assert take(client, 3) == b"up\n"
+        r.terminate()
+        assert r.wait(10) == 0
+        assert client.recv(1) == b""            # nobody has the socket any more
+
+
+def test_a_command_by_a_file_of_rules(place):
+    (place / "rules").write_text(f"unix://{place}/from exec:/bin/echo -n one idle=1   two  # three\nunix://{place}/b unix://{place}/to idle=5\n")
+    with relay(place, "--rules", str(place / "rules")):
+        assert ask(place / "from") == b"one idle=1 two"
+
+
+def test_a_command_on_standard_input_and_for_inetd(place):
+    done = run("relay", "-", "exec:/bin/cat", input=b"through", timeout=30)
+    assert (done.returncode, done.stdout) == (0, b"through")
+
+
+@pytest.mark.parametrize("words, said", [
+    (["exec:sshd"], "wanted is a program's path"),
+    (["exec:/no/such/program"], "No such file or directory"),
+    (["exec:/etc/passwd"], "Permission denied"),
+    (["exec:/bin"], "Is a directory"),
+    (["exec:"], "wanted is a program's path"),
+])
+def test_commands_that_cannot_run(place, words, said):
+    done = run("relay", f"unix://{place}/a", *words, timeout=10)
+    assert done.returncode == 2 and said in done.stderr.decode()
+    done = run("relay", f"unix://{place}/a?half-close=framed", "exec:/bin/cat", timeout=10)
+    assert done.returncode == 2 and b"none to give" in done.stderr
+    done = run("relay", f"syslog:{place}/log", "exec:/bin/cat", timeout=10)
+    assert done.returncode == 2 and b"datagrams go to an address" in done.stderr
+    assert run("relay", "exec:/bin/cat", f"unix://{place}/a", timeout=10).returncode == 2
+
+
+def test_the_peer_of_a_command(place):
+    server, port = tcp_listener("127.0.0.1")
+    server.close()
+    with relay(place, f"tcp://127.0.0.1:{port}", "exec:/usr/bin/env"), socket.create_connection(("127.0.0.1", port)) as client:
+        own = client.getsockname()[1]
+        assert f"VIRTSOCK_PEER=tcp://127.0.0.1:{own}\n" in take(client, 1 << 20).decode()

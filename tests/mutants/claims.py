@@ -74,6 +74,7 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("tools/platform/loop_epoll.c", [RELAY]),
     ("tools/platform/list_posix.c", [LIST]),
     ("tools/platform/names_posix.c", [RELAY]),
+    ("tools/platform/child_posix.c", [RELAY]),
     ("tools/platform/udp_posix.c", [f"{BENCH} -k datagram", f"{STRESS} -k datagram"]),
     ("tools/platform/host_posix.c", [RESOLVE]),
     ("tools/platform/posix.c", [TOOLS, MUX, RELAY, STRESS]),

@@ -14,6 +14,7 @@
 enum { GO_ON = 0 };                     /* or ARGS_DONE, ARGS_WRONG */
 
 const struct command *const *args_commands;
+char                       **args_rest;
 
 struct reader {
     const struct command *command;
@@ -315,6 +316,10 @@ int args_read(const struct command *command, int argc, char **argv, char **opera
             next = read_letters(&r, word + 1);
         } else if (count < command->most) {
             operand[count++] = word;
+            if (command->last != NULL && strncmp(word, command->last, strlen(command->last)) == 0) {
+                args_rest = argv + r.at;
+                break;
+            }
         } else {
             report_line("one word too many: %s", word);
             return wrong(command);

@@ -47,6 +47,7 @@ struct command {
     const char       *examples;
     const struct arg *args;
     const char       *operand;          /* what it needs; NULL: an address */
+    const char       *last;             /* an operand that begins so is the last: all words behind it are its own, args_rest; NULL: none does */
     int               least, most;      /* operands; no more than OPERANDS_MAX */
     int             (*run)(char **operand, int count);          /* the exit code */
 };
@@ -60,6 +61,9 @@ struct command {
 
 /* All of them, in the order of virtsock --help; NULL ends. The program has set it before any runs. */
 extern const struct command *const *args_commands;
+
+/* Words that belong to the last operand; NULL ends them. */
+extern char **args_rest;
 
 enum { ARGS_DONE = -1, ARGS_WRONG = -2 };
 

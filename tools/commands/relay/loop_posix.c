@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/report.h"
+#include "platform/child.h"
 #include "platform/daemon.h"
 #include "platform/tool.h"
 #include "pair.h"
@@ -140,6 +141,9 @@ static void cut_all(struct worker *w)
     for (struct relay_pair *pair = w->pairs[RELAY_THREADED]; pair != NULL; pair = pair->next)
         for (int end = 0; end < 2; end++)
             virtsock_stream_close(pair->end[end], 0, NULL);
+    for (struct relay_pair *pair = w->pairs[RELAY_THREADED]; pair != NULL; pair = pair->next)
+        if (pair->child != 0)
+            child_kill(pair->child);
 }
 
 static void keep_time(struct worker *w)

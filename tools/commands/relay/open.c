@@ -205,7 +205,8 @@ int relay_open(struct relay_source **out, struct relay_rule *rules)
         case RELAY_ACTIVATED:
             code = adopt_activated(&s);
             break;
-        case RELAY_NAMED:               /* TO's alone */
+        case RELAY_COMMAND:             /* TO's alone */
+        case RELAY_NAMED:
             break;
         case RELAY_SYSLOG:
             code = relay_syslog_start(rules);

@@ -2,9 +2,11 @@
  *
  * One conversation of `virtsock relay`: connecting, then two flows (flow_posix.c), and how it ends.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/peer.h"
+#include "platform/child.h"
 #include "platform/daemon.h"
 #include "platform/tool.h"
 #include "pair.h"
@@ -88,6 +90,53 @@ static bool begin_threaded(struct relay_pair *pair)
     return tool_thread(run_threaded, pair);
 }
 
+static void await_command(void *from)
+{
+    struct relay_pair *pair = from;
+
+    child_await(pair->child);
+    pair_send(pair->worker, pair);
+}
+
+#define PEER 4200                       /* room for any address, and the variable's name */
+
+static void tell_peer(char variable[PEER], const virtsock_stream *client)
+{
+    virtsock_address *address = NULL;
+    char             *text = NULL;
+
+    if (virtsock_stream_peer(client, &address, NULL) == VIRTSOCK_OK)
+        text = peer_text(address);
+    snprintf(variable, PEER, "VIRTSOCK_PEER=%s", text != NULL ? text : "");
+    free(text);
+    virtsock_address_free(address);
+}
+
+/* The client's socket is the command's. */
+static bool begin_command(struct relay_pair *pair)
+{
+    virtsock_error err = { .status = VIRTSOCK_E_SYSTEM, .op = "connect" };
+    virtsock_fd    fd;
+    char           text[TOOL_CODE_TEXT], peer[PEER];
+
+    loop_forget(pair->worker->loop, &pair->watch[0]);
+    tell_peer(peer, pair->end[0]);
+    if ((pair->talk = calloc(1, sizeof *pair->talk)) == NULL || virtsock_stream_detach(pair->end[0], &fd, NULL) != VIRTSOCK_OK)
+        return false;
+    if ((err.os_code = child_start(&pair->child, pair->rule->to.argv, fd, peer)) != 0) {
+        pair->child = 0;
+        tool_code_text(err.os_code, text, sizeof text);
+        snprintf(err.message, sizeof err.message, "%.100s: %.100s", pair->rule->to.text, text);
+        pair_end(pair, RELAY_UNREACHED, &err);
+        return true;
+    }
+    pair_enter(pair, RELAY_THREADED);
+    if (tool_thread(await_command, pair))
+        return true;
+    child_kill(pair->child);
+    return false;
+}
+
 static bool begin_joined(struct relay_pair *pair)
 {
     virtsock_fd fd[2] = { virtsock_stream_fd(pair->end[0]), virtsock_stream_fd(pair->end[1]) };
@@ -131,6 +180,8 @@ virtsock_status pair_step(struct relay_pair *pair, virtsock_error *err)
 
     if (pair->end[1] == NULL && rule->to.kind == RELAY_STANDARD)
         return relay_connect(&pair->end[1], rule, err);
+    if (rule->to.kind == RELAY_COMMAND)
+        return VIRTSOCK_OK;
     if (rule->to.kind == RELAY_NAMED)
         return relay_try_named(&pair->naming, &pair->end[1], rule, &pair->due_us, err);
     if (pair->end[1] == NULL)
@@ -154,7 +205,7 @@ static void go_on(struct relay_pair *pair, virtsock_status status, const virtsoc
 
     starve(pair, status == VIRTSOCK_E_NO_RESOURCES);
     pair->pause_us = pair->starved ? relay_pause_us(pair->pause_us) : 0;
-    if (status == VIRTSOCK_OK && begin_joined(pair))
+    if (status == VIRTSOCK_OK && (pair->rule->to.kind == RELAY_COMMAND ? begin_command(pair) : begin_joined(pair)))
         return;
     if (status == VIRTSOCK_E_AGAIN) {
         await_step(pair);
@@ -254,6 +305,8 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
     }
     for (int end = 0; end < 2; end++)
         close_end(pair, end, ending != RELAY_ENDED && ending != RELAY_LEFT);
+    if (pair->child != 0)
+        relay_tell_command(pair->rule, pair->number, child_forget(pair->child));
     relay_tell_end(pair->rule, pair->number, ending, bytes, err);
     free(pair->talk);
     free(pair->naming);

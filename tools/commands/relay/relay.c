@@ -139,17 +139,19 @@ static const struct arg args[] = {
 const struct command relay_command = {
     .name = "relay",
     .summary = "join clients of one address to another",
-    .usage = "[OPTION]... FROM TO\n[OPTION]... --rules FILE",
+    .usage = "[OPTION]... FROM TO\n[OPTION]... FROM exec:PROGRAM [ARGUMENT]...\n[OPTION]... --rules FILE",
     .text = "Listens at FROM, connects to TO for each client, and carries bytes and the ends of both directions over, until it is\n"
             "asked to end: then it takes no more clients, waits for the conversations, and exits with 0.\n"
             "\n"
             "Both are addresses, or `-`, standard input and output: one conversation, also where that is a socket (inetd).\n"
             "FROM may also be fd://N that listens or is a client; activated or activated:NAME, what a service manager\n"
             "passed on (LISTEN_FDS); syslog:PATH, datagrams, each sent on as its length, a blank and its bytes.\n"
-            "TO may also be tcp://NAME:PORT: the name is looked up for each client.\n",
+            "TO may also be tcp://NAME:PORT: the name is looked up for each client. Or exec:PROGRAM and its arguments, to the end of\n"
+            "the line: run for each client, whose socket is its standard input and output.\n",
     .examples = "  virtsock relay unix:///run/docker.sock vsock://3:2375      a guest's service, for programs of this host\n"
                 "  virtsock relay --allow host vsock://:22 tcp://127.0.0.1:22 a service of this guest, for its host\n"
                 "  ssh -o ProxyCommand='virtsock relay - vsock://3:22' guest  ssh, with no network\n"
+                "  virtsock relay vsock://:22 exec:/usr/sbin/sshd -i          a command for each client\n"
                 "  virtsock relay -inport 2376:unix:/var/run/docker.sock -pidfile /run/vsudd.pid -detach\n",
-    .args = args, .operand = "FROM and TO", .least = 0, .most = 2, .run = run
+    .args = args, .operand = "FROM and TO", .last = COMMAND, .least = 0, .most = 2, .run = run
 };

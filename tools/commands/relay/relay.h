@@ -15,6 +15,8 @@
 #include "common/way.h"
 #include "virtsock.h"
 
+#define COMMAND "exec:"                 /* how TO begins, if it is one */
+
 /* --- Rules ------------------------------------------------------------------------------------------------------------- */
 
 enum relay_kind {
@@ -22,6 +24,7 @@ enum relay_kind {
     RELAY_STANDARD,                     /* `-`: standard input and output */
     RELAY_ACTIVATED,                    /* FROM: sockets that a service manager has passed on */
     RELAY_SYSLOG,                       /* FROM: datagrams at a path, each a frame of a stream */
+    RELAY_COMMAND,                      /* TO: a program for each client, which has the client's socket */
     RELAY_NAMED                         /* TO: tcp://NAME:PORT, which is looked up for each client */
 };
 
@@ -31,6 +34,7 @@ struct relay_end {
     const char       *name;             /* of ACTIVATED: "" any; of SYSLOG: the path */
     virtsock_address *address;
     struct relay_name *host;            /* of NAMED */
+    char            **argv;             /* of COMMAND */
 };
 
 /* What a rule may say for itself, or the command line for all. ARG_UNSET: nothing; -1: for ever. */
@@ -161,6 +165,8 @@ void relay_log(bool (*take)(const char *line));
 uint64_t relay_unlogged(void);
 
 void relay_tell_client(const struct relay_rule *rule, unsigned number, const virtsock_stream *client);
+/* Its command has ended: the exit code, or minus a signal. */
+void relay_tell_command(const struct relay_rule *rule, unsigned number, int code);
 /* Its end of sending is kept from TO, since the way there would take it for the end of both. */
 void relay_tell_kept(const struct relay_rule *rule, unsigned number, const struct way *way);
 /* A message that ends the conversation. */

@@ -29,6 +29,13 @@ void relay_tell_client(const struct relay_rule *rule, unsigned number, const vir
     virtsock_address_free(address);
 }
 
+void relay_tell_command(const struct relay_rule *rule, unsigned number, int code)
+{
+    if (relay_settings.verbose)
+        report_line("client %u of %s: %s ended %s %d", number, rule->from.text, rule->to.argv[0], code < 0 ? "by signal" : "with exit code",
+                    code < 0 ? -code : code);
+}
+
 void relay_tell_kept(const struct relay_rule *rule, unsigned number, const struct way *way)
 {
     if (relay_settings.verbose)
@@ -55,7 +62,7 @@ void relay_tell_end(struct relay_rule *rule, unsigned number, enum relay_ending 
     if (ending == RELAY_UNREACHED) {
         rule->counts.unreached++;
         report_line("client %u of %s: %s", number, rule->from.text, err->message);
-    } else if (relay_settings.verbose) {
+    } else if (relay_settings.verbose && rule->to.kind != RELAY_COMMAND) {
         report_line("client %u of %s: %" PRIu64 " bytes, %" PRIu64 " back%s", number, rule->from.text, bytes[0], bytes[1], words[ending]);
     }
     rule->counts.active--;

@@ -9,6 +9,8 @@
 
 #include "common/peer.h"
 #include "common/report.h"
+#include "platform/child.h"
+#include "platform/tool.h"
 #include "relay.h"
 
 #define LINE_SIZE 16384
@@ -38,6 +40,39 @@ static bool begins(const char *text, const char *with, const char **rest)
     return strncmp(text, with, n) == 0;
 }
 
+/* Kept as it is: nothing is freed before the program ends. */
+static int add_argument(struct relay_end *end, const char *word)
+{
+    size_t count = 0;
+    char **more, *own = malloc(strlen(word) + 1);
+
+    while (end->argv != NULL && end->argv[count] != NULL)
+        count++;
+    if (own == NULL || (more = realloc(end->argv, (count + 2) * sizeof *more)) == NULL)
+        return report_no_memory();
+    end->argv = more;
+    more[count] = strcpy(own, word);
+    more[count + 1] = NULL;
+    return EXIT_DONE;
+}
+
+/* What can never be run is no rule. */
+static int read_command(struct relay_end *end, const char *path, const struct place *place)
+{
+    char text[TOOL_CODE_TEXT];
+    int  code;
+
+    end->kind = RELAY_COMMAND;
+    if (!child_runs)
+        return wrong(place, end->text, "this system gives no program a socket");
+    if (strchr(path, '/') == NULL)
+        return wrong(place, end->text, "wanted is a program's path, as in exec:/usr/sbin/sshd -i");
+    if ((code = child_look(path)) == 0)
+        return add_argument(end, path);
+    tool_code_text(code, text, sizeof text);
+    return wrong(place, end->text, text);
+}
+
 static int read_end(struct relay_end *end, const char *text, bool from, const struct place *place)
 {
     virtsock_error err;
@@ -58,6 +93,8 @@ static int read_end(struct relay_end *end, const char *text, bool from, const st
     } else if (from && begins(text, "syslog:", &end->name)) {
         end->kind = RELAY_SYSLOG;
         return *end->name != '\0' ? EXIT_DONE : wrong(place, text, "a path is missing, as in syslog:/dev/log");
+    } else if (!from && begins(text, COMMAND, &end->name)) {
+        return read_command(end, end->name, place);
     } else if (!from && (code = relay_read_name(end, text, &why)) != EXIT_DONE) {
         return why != NULL ? wrong(place, text, why) : code;
     } else if (end->kind != RELAY_NAMED && virtsock_address_parse(&end->address, text, &err) != VIRTSOCK_OK) {
@@ -104,7 +141,9 @@ static const char *misfit(const struct relay_rule *rule)
         return "tcp:// has streams alone: messages would lose their ends";
     if (rule->limits.mode != ARG_UNSET && from->address != NULL && peer_is_abstract(from->address))
         return "an abstract name has no mode: --allow says who may connect";
-    if (from->kind == RELAY_SYSLOG && to->kind == RELAY_STANDARD)
+    if (to->kind == RELAY_COMMAND && part(from, VIRTSOCK_PART_HALF_CLOSE) == VIRTSOCK_HALF_CLOSE_FRAMED)
+        return "a command has its client's own socket, and half-close=framed has none to give";
+    if (from->kind == RELAY_SYSLOG && (to->kind == RELAY_STANDARD || to->kind == RELAY_COMMAND))
         return "datagrams go to an address";
     return NULL;
 }
@@ -222,10 +261,12 @@ static int add_rule(struct reader *r, const char *from, const char *to, const st
         return report_no_memory();
     if ((code = read_end(&rule->from, from, true, place)) == EXIT_DONE)
         code = read_end(&rule->to, to, false, place);
+    for (char **word = args_rest; code == EXIT_DONE && rule->to.kind == RELAY_COMMAND && word != NULL && *word != NULL; word++)
+        code = add_argument(&rule->to, *word);
     return code == EXIT_DONE ? finish_rule(r, rule, place) : code;
 }
 
-/* FROM TO [KEY=VALUE]... [# COMMENT], or nothing. allow= takes the command line's place, as every other key does. */
+/* FROM TO [KEY=VALUE]... [# COMMENT], FROM exec:PROGRAM [ARGUMENT]... [# COMMENT], or nothing. allow= takes the command line's place, as every other key does. */
 static int read_line(struct reader *r, char *line, const struct place *place)
 {
     struct relay_rule *rule = NULL;
@@ -239,7 +280,9 @@ static int read_line(struct reader *r, char *line, const struct place *place)
             return report_no_memory();
         if (count > 1 && strncmp(word, "allow=", 6) == 0 && rule->limits.allow.item[0] == relay_settings.limits.allow.item[0])
             rule->limits.allow = (struct arg_list){ .count = 0 };
-        if (count < 2)
+        if (count > 1 && rule->to.kind == RELAY_COMMAND)
+            code = add_argument(&rule->to, word);
+        else if (count < 2)
             code = read_end(count == 0 ? &rule->from : &rule->to, word, count == 0, place);
         else
             code = read_limit(&rule->limits, word, place);

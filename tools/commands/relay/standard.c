@@ -94,6 +94,10 @@ int relay_finish_standard(void)
 virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err)
 {
     *out = NULL;
+    if (rule->to.kind == RELAY_COMMAND) {
+        *err = (virtsock_error){ .status = VIRTSOCK_E_UNSUPPORTED, .op = "connect", .message = "a command is for clients, and not to be passed on" };
+        return err->status;
+    }
     if (rule->to.kind == RELAY_NAMED)
         return relay_connect_named(out, rule, err);
     if (rule->to.kind != RELAY_STANDARD)
