@@ -827,3 +827,47 @@ def test_options_and_operands_in_any_order(tmp_path, address):
     with server(tmp_path, "echo", address, "-sv", "--mode", "600"):
         assert run("echo", address, "--wait=1", "-c", "-v", "--timeout", "forever").returncode == 0
         assert run("echo", "--wait", "2147483", "--timeout", "0.25", "--", address).returncode == 0
+
+
+# --- Threads of servers ------------------------------------------------------------------------------------------------------
+
+
+def threads_of(process):
+    return set(os.listdir(f"/proc/{process.pid}/task"))
+
+
+@pytest.mark.parametrize("words", [["cat", "-l", "--echo"], ["echo", "-s"], ["stress", "-s"]], ids=" ".join)
+def test_conversations_one_after_another_take_no_new_threads(tmp_path, address, words):
+    """And many at once leave no more than a few behind; none is refused."""
+
+    def ask(connection, data):
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        return read_to_end(connection)
+
+    def connection():
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(str(tmp_path / "s"))
+        s.settimeout(30)
+        return s
+
+    with server(tmp_path, *words, address) as process:
+        for number in range(10):
+            with connection() as s:
+                assert ask(s, b"first").startswith(b"first")
+        eventually(lambda: "client 10" in process.log())
+        seen = set()
+        for number in range(200):
+            with connection() as s:
+                s.sendall(b"+")
+                assert s.recv(1) == b"+"
+                seen |= threads_of(process)         # who serves it is among them
+                assert ask(s, b"%d" % number).startswith(b"%d" % number)
+        assert len(seen) <= 16
+        clients = [connection() for _ in range(500)]
+        for s in clients:
+            assert ask(s, b"at once").startswith(b"at once")
+            s.close()
+        eventually(lambda: len(threads_of(process)) <= 40)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0

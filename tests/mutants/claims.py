@@ -85,6 +85,7 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("tools/commands/wait.c", [WAIT]),
     ("tools/commands/mux/*.c", [MUX]),
     ("tools/common/join.c", [MUX, RELAY]),
+    ("tools/common/crew.c", [TOOLS, STRESS]),
     ("tools/common/serve.c", [TOOLS, MUX, f"{STRESS} -k threads"]),
     ("tools/common/peer.c", [TOOLS, WAIT, DOCTOR]),
     ("tools/common/args.c", [TOOLS, RELAY, STRESS, ANCESTORS]),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/crew.h"
 #include "common/peer.h"
 #include "common/report.h"
 #include "platform/tool.h"
@@ -18,62 +19,67 @@
 
 /* --- Clients ---------------------------------------------------------------------------------------------------------- */
 
-struct client {
-    virtsock_stream *stream;
-    serve_attend    *attend;
-    const void      *argument;
-    unsigned         number;
+struct service {
+    virtsock_listener *listener;
+    serve_attend      *attend;
+    const void        *argument;
 };
 
-static void attend(void *from)
+/* Until the listener is closed. */
+static bool next(void *from, struct crew_client *client)
 {
-    struct client client = *(struct client *)from;
+    static atomic_uint    clients;
+    const struct service *service = from;
+    virtsock_status       status, before = VIRTSOCK_OK;
+    virtsock_error        err;
 
-    free(from);
-    client.attend(client.stream, client.number, client.argument);
-}
-
-/* Waits for a thread, if need be; not once the listener was closed. */
-static void begin(const virtsock_listener *listener, const struct client *client)
-{
-    struct client *copy = malloc(sizeof *copy);
-
-    if (copy == NULL) {
-        report_line("client %u: out of memory", client->number);
-        virtsock_stream_free(client->stream);
-        return;
-    }
-    *copy = *client;
-    for (bool told = false; !tool_thread(attend, copy); told = true) {
-        if (virtsock_listener_fd(listener) == -1) {
-            virtsock_stream_free(client->stream);
-            free(copy);
-            return;
-        }
-        if (!told)
-            report_line("client %u waits: the system has no thread to give", client->number);
+    while ((status = virtsock_accept(&client->stream, service->listener, -1, &err)) != VIRTSOCK_OK && status != VIRTSOCK_E_CANCELLED) {
+        if (status != before)               /* once, however long it lasts */
+            report_error(&err);
         tool_nap_ms(PAUSE_MS);
-    }
-}
-
-void serve_clients(virtsock_listener *listener, serve_attend *attend_one, const void *argument)
-{
-    static atomic_uint clients;
-    struct client      client = { .attend = attend_one, .argument = argument };
-    virtsock_status    status, before = VIRTSOCK_OK;
-    virtsock_error     err;
-
-    while ((status = virtsock_accept(&client.stream, listener, -1, &err)) != VIRTSOCK_E_CANCELLED) {
-        if (status == VIRTSOCK_OK) {
-            client.number = ++clients;
-            begin(listener, &client);
-        } else {
-            if (status != before)               /* once, however long it lasts */
-                report_error(&err);
-            tool_nap_ms(PAUSE_MS);
-        }
         before = status;
     }
+    client->number = status == VIRTSOCK_OK ? ++clients : 0;
+    return status == VIRTSOCK_OK;
+}
+
+static void attend(void *from, const struct crew_client *client)
+{
+    const struct service *service = from;
+
+    service->attend(client->stream, (unsigned)client->number, service->argument);
+}
+
+static bool wait_for_thread(void *from, const struct crew_client *client, bool told)
+{
+    const struct service *service = from;
+
+    if (virtsock_listener_fd(service->listener) == -1) {
+        virtsock_stream_free(client->stream);
+        return false;
+    }
+    if (!told)
+        report_line("client %u waits: the system has no thread to give", (unsigned)client->number);
+    return true;
+}
+
+/* Threads that wait for a client that does not come any more keep their crew. */
+void serve_clients(virtsock_listener *listener, serve_attend *attend_one, const void *argument)
+{
+    struct kept {
+        struct crew    crew;
+        struct service service;
+    } *kept = calloc(1, sizeof *kept);
+
+    if (kept != NULL) {
+        kept->service = (struct service){ listener, attend_one, argument };
+        kept->crew.next = next;
+        kept->crew.attend = attend;
+        kept->crew.wait = wait_for_thread;
+        kept->crew.owner = &kept->service;
+    }
+    if (kept == NULL || !crew_serve(&kept->crew))
+        report_line("the system has no memory or no thread to give");
 }
 
 /* --- Echo ------------------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Servers for many clients at once, a thread a client; and the echo server.
+ * Servers for many clients at once, a thread a client at a time (crew.h); and the echo server.
  */
 #ifndef TOOL_SERVE_H
 #define TOOL_SERVE_H

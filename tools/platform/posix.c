@@ -290,6 +290,13 @@ void tool_event_set(struct tool_event *event)
     pthread_mutex_unlock(&event->lock);
 }
 
+void tool_event_clear(struct tool_event *event)
+{
+    pthread_mutex_lock(&event->lock);
+    event->set = false;
+    pthread_mutex_unlock(&event->lock);
+}
+
 bool tool_event_wait(struct tool_event *event, int timeout_ms)
 {
     struct timespec until;

@@ -59,10 +59,11 @@ bool tool_has_family_43(void);
 /* Starts a thread that nobody waits for. False: the system has none to give now. */
 bool tool_thread(void (*run)(void *), void *argument);
 
-/* Set once, by any thread. NULL: out of memory. */
+/* Set by any thread, and once until it is cleared. NULL: out of memory. */
 struct tool_event *tool_event_new(void);
 void tool_event_free(struct tool_event *event);
 void tool_event_set(struct tool_event *event);
+void tool_event_clear(struct tool_event *event);
 /* False: timeout_ms passed first; -1 for ever. */
 bool tool_event_wait(struct tool_event *event, int timeout_ms);
 

@@ -295,6 +295,11 @@ void tool_event_set(struct tool_event *event)
     SetEvent(event);
 }
 
+void tool_event_clear(struct tool_event *event)
+{
+    ResetEvent(event);
+}
+
 bool tool_event_wait(struct tool_event *event, int timeout_ms)
 {
     return WaitForSingleObject(event, timeout_ms < 0 ? INFINITE : (DWORD)timeout_ms) == WAIT_OBJECT_0;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * The server of virtsock stress: sends back what comes until a client's end, then closes, as sock_stress's and hvstress's do. A thread a
- * client, or one for all (-1). No client can end it.
+ * client at a time, or one for all (-1). No client can end it.
  */
 #include <inttypes.h>
 #include <stdatomic.h>
 
+#include "common/crew.h"
 #include "common/peer.h"
 #include "common/report.h"
 #include "platform/tool.h"
@@ -17,6 +18,7 @@
 
 static struct {
     atomic_int_least64_t  clients, busy, failed;
+    int64_t               accepted;     /* by whichever thread waits for the next */
     atomic_uint_least64_t bytes;
     atomic_bool           over;
 } served;
@@ -94,26 +96,27 @@ static void tell(const struct client *c, virtsock_status status, const virtsock_
                     content_total(&c->sum));
 }
 
-static void attend(void *stream)
+static void attend(void *unused, const struct crew_client *client)
 {
-    struct client   c = { .stream = stream, .number = ++served.clients, .sum = CONTENT_SUM };
+    struct client   c = { .stream = client->stream, .number = ++served.clients, .sum = CONTENT_SUM };
     int64_t         begun_us = tool_now_us(), type = VIRTSOCK_TYPE_STREAM;
     virtsock_error  err = { 0 };
     virtsock_status status;
 
-    virtsock_stream_get(stream, VIRTSOCK_ITEM_TYPE, &type, NULL);
+    (void)unused;
+    virtsock_stream_get(c.stream, VIRTSOCK_ITEM_TYPE, &type, NULL);
     c.messages = type != VIRTSOCK_TYPE_STREAM;
     if (peer_settings.verbose > 1)
         report_line("client %" PRId64 ": connected", c.number);
     if ((status = echo(&c, &err)) == VIRTSOCK_E_EOF) {
-        virtsock_stream_close(stream, -1, NULL);
+        virtsock_stream_close(c.stream, -1, NULL);
         status = VIRTSOCK_OK;
     }
     if (!served.over) {
         tell(&c, status, &err, tool_now_us() - begun_us);
         served.failed += status != VIRTSOCK_OK;
     }
-    virtsock_stream_free(stream);
+    virtsock_stream_free(c.stream);
     served.busy--;
 }
 
@@ -123,29 +126,6 @@ static void stop(void *listener)
 {
     served.over = true;
     virtsock_listener_close(listener, NULL);
-}
-
-/* Until there is a thread for it, or all is over. */
-static void begin(virtsock_stream *stream)
-{
-    bool told = false;
-
-    served.busy++;
-    if (stress.single) {
-        attend(stream);
-        return;
-    }
-    while (!tool_thread(attend, stream)) {
-        if (!told)
-            report_line("no thread for the next client: it waits until one has left, or for a higher ulimit -u");
-        told = true;
-        if (served.over) {
-            virtsock_stream_free(stream);
-            served.busy--;
-            return;
-        }
-        tool_nap_ms(PAUSE_MS);
-    }
 }
 
 /* Fewer than that are left, or all is over. */
@@ -158,32 +138,61 @@ static void wait_for_room(int64_t at_once)
     }
 }
 
-static void accept_all(virtsock_listener *listener)
+static bool next(void *listener, struct crew_client *client)
 {
     virtsock_status status = VIRTSOCK_OK, before;
-    virtsock_stream *stream;
-    virtsock_error   err;
+    virtsock_error  err;
 
-    for (int64_t accepted = 0; accepted < stress.connections && status != VIRTSOCK_E_CANCELLED;) {
-        wait_for_room(stress.parallel);
+    if (served.accepted == stress.connections)
+        return false;
+    wait_for_room(stress.parallel);
+    do {
         before = status;
-        status = virtsock_accept(&stream, listener, -1, &err);
-        if (status == VIRTSOCK_OK) {
-            accepted++;
-            begin(stream);
-        } else if (status != VIRTSOCK_E_CANCELLED) {
+        status = virtsock_accept(&client->stream, listener, -1, &err);
+        if (status == VIRTSOCK_E_CANCELLED)
+            return false;
+        if (status != VIRTSOCK_OK) {
             if (status != before)       /* once, however long it lasts */
                 report_error(&err);
             tool_nap_ms(PAUSE_MS);
         }
+    } while (status != VIRTSOCK_OK);
+    served.accepted++;
+    served.busy++;
+    return true;
+}
+
+static bool wait_for_thread(void *unused, const struct crew_client *client, bool told)
+{
+    (void)unused;
+    if (served.over) {
+        virtsock_stream_free(client->stream);
+        served.busy--;
+        return false;
     }
-    wait_for_room(1);
+    if (!told)
+        report_line("no thread for the next client: it waits until one has left, or for a higher ulimit -u");
+    return true;
+}
+
+static bool serve_all(virtsock_listener *listener)
+{
+    static struct crew crew = { .next = next, .attend = attend, .wait = wait_for_thread };
+    struct crew_client client;
+
+    crew.owner = listener;
+    if (!stress.single)
+        return crew_serve(&crew);
+    while (next(listener, &client))
+        attend(NULL, &client);
+    return true;
 }
 
 int stress_server(void)
 {
     virtsock_listener *listener;
     virtsock_error     err;
+    bool               served_all;
     int                code;
 
     if (stress.address == NULL)
@@ -191,8 +200,11 @@ int stress_server(void)
     if (peer_listen(&listener, stress.address, &err) != VIRTSOCK_OK)
         return EXIT_FAILED;
     tool_on_stop(stop, listener);
-    accept_all(listener);
+    served_all = serve_all(listener);
+    wait_for_room(1);
     tool_on_stop(NULL, NULL);
+    if (!served_all)
+        report_no_memory();
     code = result_print_served(served.clients, served.failed, served.bytes);
     virtsock_listener_free(listener);
     return code;
