@@ -13,6 +13,7 @@ import pytest
 from test_relay import accept, activated, connect, listener, place, relay  # noqa: F401
 from test_relay_ends import take
 from test_relay_service import talk, traced
+from test_relay_words import other_group
 from test_tools import eventually
 
 AGAIN = ": the socket was removed, and was made again"
@@ -42,6 +43,20 @@ def test_a_file(place, folder, kind):
         r.terminate()
         assert r.wait(10) == 0
         assert not (folder / name).exists()
+
+
+@pytest.mark.skipif(other_group() is None, reason="this user is in one group alone")
+@pytest.mark.parametrize("allow", [[], ["--allow", "self"]])
+def test_its_group_comes_back_with_it(place, folder, allow):
+    rule = *allow, "--group", str(other_group()), f"unix://{folder}/s", f"unix://{place}/to"
+    with listener(place / "to") as server, relay(place, *rule) as r:
+        made = (folder / "s").stat()
+        assert (made.st_gid, made.st_mode & 0o777) == (other_group(), 0o660)
+        (folder / "s").unlink()
+        eventually(lambda: AGAIN in r.log())
+        made = (folder / "s").stat()
+        assert (made.st_gid, made.st_mode & 0o777) == (other_group(), 0o660)
+        talk(folder / "s", server)
 
 
 def test_a_conversation_goes_on(place, folder):

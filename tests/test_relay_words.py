@@ -4,6 +4,7 @@
 input and output that fail, exit codes, counters, and what it tells to whom."""
 
 import contextlib
+import grp
 import json
 import os
 import select
@@ -509,3 +510,39 @@ def test_the_peer_of_a_command(place):
     with relay(place, f"tcp://127.0.0.1:{port}", "exec:/usr/bin/env"), socket.create_connection(("127.0.0.1", port)) as client:
         own = client.getsockname()[1]
         assert f"VIRTSOCK_PEER=tcp://127.0.0.1:{own}\n" in take(client, 1 << 20).decode()
+
+
+# --- Groups ------------------------------------------------------------------------------------------------------------------
+
+
+def other_group():
+    """One that this user may give; root has any."""
+    return 1 if os.geteuid() == 0 else next((g for g in os.getgroups() if g != os.getegid()), None)
+
+
+@pytest.mark.skipif(other_group() is None, reason="this user is in one group alone")
+@pytest.mark.parametrize("mode, bits", [([], 0o660), (["--mode", "620"], 0o620)])
+def test_a_socket_s_group(place, mode, bits):
+    group = other_group()
+    with relay(place, "--group", str(group), *mode, f"unix://{place}/a", f"unix://{place}/to"):
+        made = (place / "a").stat()
+        assert (made.st_gid, made.st_mode & 0o777) == (group, bits)
+    with running("cat", "-l", "--echo", "--group", grp.getgrgid(group).gr_name, *mode, f"unix://{place}/b") as cat:
+        eventually(lambda: (place / "b").exists() and (place / "b").stat().st_mode & 0o777 == bits)
+        assert (place / "b").stat().st_gid == group and cat.poll() is None
+    (place / "rules").write_text(f"unix://{place}/c unix://{place}/to group={group} mode=666\nunix://{place}/d unix://{place}/to\n")
+    with relay(place, "--rules", str(place / "rules")):
+        assert [((place / name).stat().st_gid, (place / name).stat().st_mode & 0o777) for name in "cd"] == [(group, 0o666), (os.getegid(), 0o600)]
+
+
+@pytest.mark.parametrize("words, code, said", [
+    ("relay --group nobody-has-that unix:///a unix:///b", 2, "knows no such group"),
+    ("relay --group 99999999999 unix:///a unix:///b", 2, "knows no such group"),
+    ("relay --group 0 tcp://127.0.0.1:1 unix:///b", 2, "--group is for unix:///PATH"),
+    ("relay --group 0 unix://@a unix:///b", 2, "--group is for unix:///PATH"),
+    ("cat -l --group 0 vsock-mux://:52/a", 1, "--group is for unix:///PATH"),
+    ("cat --group 0 unix:///a", 2, "--group is for listening"),
+])
+def test_groups_that_cannot_be(words, code, said):
+    done = run(*words.split(), timeout=10)
+    assert done.returncode == code and said in done.stderr.decode()

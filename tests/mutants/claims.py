@@ -75,6 +75,7 @@ CLAIMS: list[tuple[str, list[str]]] = [
     ("tools/platform/list_posix.c", [LIST]),
     ("tools/platform/names_posix.c", [RELAY]),
     ("tools/platform/child_posix.c", [RELAY]),
+    ("tools/platform/group_posix.c", [RELAY]),
     ("tools/platform/udp_posix.c", [f"{BENCH} -k datagram", f"{STRESS} -k datagram"]),
     ("tools/platform/host_posix.c", [RESOLVE]),
     ("tools/platform/posix.c", [TOOLS, MUX, RELAY, STRESS]),

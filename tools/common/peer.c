@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/report.h"
+#include "platform/group.h"
 #include "platform/tool.h"
 
 struct peer_settings peer_settings = { .timeout_ms = ARG_UNSET, .wait_ms = ARG_UNSET, .stays_ms = ARG_UNSET, .mode = ARG_UNSET };
@@ -37,6 +38,8 @@ static int check_part(bool listening)
         misfit = "--stays";
     else if (!listening && peer_settings.mode != ARG_UNSET)
         misfit = "--mode";
+    else if (!listening && peer_settings.group != NULL)
+        misfit = "--group";
     else if (!listening && peer_settings.allow.count > 0)
         misfit = "--allow";
     if (misfit == NULL)
@@ -59,7 +62,7 @@ static virtsock_status make_options(virtsock_error *err)
     for (int i = 0; i < p->allow.count && status == VIRTSOCK_OK; i++)
         status = virtsock_options_allow(options, p->allow.item[i], err);
     if (status == VIRTSOCK_OK)
-        status = set(VIRTSOCK_OPTION_SOCKET_MODE, p->mode, err);
+        status = set(VIRTSOCK_OPTION_SOCKET_MODE, p->group != NULL ? ARG_UNSET : p->mode, err);         /* wider once it is the group's */
     if (status == VIRTSOCK_OK)
         status = set(VIRTSOCK_OPTION_CONNECT_TIMEOUT, p->timeout_ms, err);
     if (status == VIRTSOCK_OK)
@@ -138,6 +141,23 @@ bool peer_is_abstract(const virtsock_address *address)
     const char *path = virtsock_address_text(address, VIRTSOCK_PART_PATH);
 
     return path != NULL && *path == '@';
+}
+
+int peer_check_group(const virtsock_address *address, const char *group)
+{
+    if (group == NULL)
+        return EXIT_DONE;
+    if (address == NULL || virtsock_address_scheme(address) != VIRTSOCK_SCHEME_UNIX || peer_is_abstract(address))
+        return report_usage("--group is for unix:///PATH, whose file has one");
+    return group_is_known(group) ? EXIT_DONE : report_usage("--group \"%s\": this system knows no such group", group);
+}
+
+int peer_give_group(const virtsock_address *address, const char *group, int64_t mode)
+{
+    const char *path = virtsock_address_text(address, VIRTSOCK_PART_PATH);
+    int         code = group != NULL ? group_give(path, group, mode == ARG_UNSET ? 0660 : (int)mode) : 0;
+
+    return code == 0 ? EXIT_DONE : report_system(path, code);
 }
 
 /* --- Connecting -------------------------------------------------------------------------------------------------------- */
@@ -311,10 +331,16 @@ virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *add
         report_usage("--mode is for a file: of an abstract name --allow says who may connect");
         return err->status;
     }
+    if (peer_check_group(address, peer_settings.group) != EXIT_DONE)
+        return err->status = VIRTSOCK_E_INVALID;
     status = virtsock_listen(out, address, options, err);
     if (status != VIRTSOCK_OK) {
         report_error(err);
         return status;
+    }
+    if (peer_give_group(address, peer_settings.group, peer_settings.mode) != EXIT_DONE) {
+        virtsock_listener_free(*out);
+        return err->status = VIRTSOCK_E_DENIED;
     }
     tool_on_stop(stop, *out);           /* before anybody hears of it: who reads where it listens may end it at once */
     tell_where(*out, address);

@@ -17,10 +17,12 @@ struct peer_settings {
     int             verbose;
     int64_t         timeout_ms, wait_ms, stays_ms;      /* connecting; ARG_UNSET, or -1 for ever */
     int64_t         mode;                       /* listening */
+    const char     *group;
     struct arg_list allow;
 };
 extern struct peer_settings peer_settings;
 
+#define PEER_GROUP "listening: the group of a UNIX socket, whose permissions are 660 then unless told"
 #define PEER_STAYS "connecting: who hangs up within that, unheard, is not there yet (libkrun, vfkit, HyperKit)"
 
 #define ARGS_REACH                                                                                                              \
@@ -28,7 +30,8 @@ extern struct peer_settings peer_settings;
     { 0, "wait", "SECONDS", ARG_SECONDS, &peer_settings.wait_ms, "connecting: try again until the peer is there, so long at most" }, \
     { 0, "stays", "SECONDS", ARG_SECONDS, &peer_settings.stays_ms, PEER_STAYS },                                                 \
     { 0, "allow", "RULE", ARG_LIST, &peer_settings.allow, "listening: whom to accept: host, local, CID, CID-CID, uid=N, self" },  \
-    { 0, "mode", "OCTAL", ARG_OCTAL, &peer_settings.mode, "listening: permissions of a UNIX socket, 600 unless told" }
+    { 0, "mode", "OCTAL", ARG_OCTAL, &peer_settings.mode, "listening: permissions of a UNIX socket, 600 unless told" }, \
+    { 0, "group", "GROUP", ARG_TEXT, &peer_settings.group, PEER_GROUP }
 
 #define ARGS_PEER                                                                                                               \
     ARGS_REACH,                                                                                                                 \
@@ -48,6 +51,11 @@ char *peer_text(const virtsock_address *address);
 
 /* An abstract name: no file, and no mode. */
 bool peer_is_abstract(const virtsock_address *address);
+
+/* A group for a UNIX socket that listens (NULL: none): whether there can be one, before; and gives it, after, with the permissions. EXIT_DONE, or it
+ * was said why not. */
+int peer_check_group(const virtsock_address *address, const char *group);
+int peer_give_group(const virtsock_address *address, const char *group, int64_t mode);
 
 /* Connects with the user's options, tells of the attempts, and of a failure. */
 virtsock_status peer_connect(virtsock_stream **out, const virtsock_address *address, virtsock_error *err);

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "common/peer.h"
 #include "common/report.h"
 #include "platform/daemon.h"
 #include "platform/place.h"
@@ -226,6 +227,8 @@ static void make_again(struct door *door, int64_t now_us)
         door->complained = true;
         return;
     }
+    /* It says so if it cannot: then the socket is its owner's alone. */
+    peer_give_group(rule->from.address, rule->limits.group, rule->limits.mode);
     loop_forget(relay.worker[0]->loop, &door->watch);
     virtsock_listener_free(door->source->listener);
     door->source->listener = fresh;

@@ -33,7 +33,7 @@ static struct relay_source *add(struct sources *s)
 /* What --allow says is asked here, so its listener admits everybody. EXIT_DONE, or it was said why not. */
 static int ask_here(struct relay_rule *rule)
 {
-    const int64_t     mode = rule->limits.mode;
+    const int64_t     mode = rule->limits.group != NULL ? ARG_UNSET : rule->limits.mode;     /* it comes with the group */
     virtsock_options *all;
     virtsock_error    err;
 
@@ -161,6 +161,8 @@ static int open_address(struct sources *s)
         return EXIT_FAILED;
     source->shared = fd;
     if (virtsock_listen(&source->listener, s->rule->from.address, s->rule->listening, &err) == VIRTSOCK_OK) {
+        if (peer_give_group(s->rule->from.address, s->rule->limits.group, s->rule->limits.mode) != EXIT_DONE)
+            return EXIT_FAILED;
         tell_where(source);
         return fd ? ask(source) : EXIT_DONE;
     }

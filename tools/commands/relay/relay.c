@@ -117,6 +117,7 @@ static const struct arg args[] = {
     { 'r', "rules", "FILE", ARG_LIST, &relay_settings.rules, "more rules: FROM TO [KEY=VALUE]... a line, # begins a comment" },
     { 0, "allow", "RULE", ARG_LIST, &relay_settings.limits.allow, "whom to accept: host, local, CID, CID-CID, uid=N, self" },
     { 0, "mode", "OCTAL", ARG_OCTAL, &relay_settings.limits.mode, "permissions of a UNIX socket that listens, 600 unless told" },
+    { 0, "group", "GROUP", ARG_TEXT, &relay_settings.limits.group, "of a UNIX socket that listens: its permissions are 660 then, unless told" },
     { 0, "max", "N", ARG_NUMBER, &relay_settings.limits.max, "clients of a rule at once; others wait to be accepted" },
     { 0, "idle", "SECONDS", ARG_SECONDS, &relay_settings.limits.idle_ms, "end a conversation in which nothing moves for so long" },
     { 0, "timeout", "SECONDS", ARG_SECONDS, &relay_settings.limits.timeout_ms, "connecting to TO: give an attempt up after that" },

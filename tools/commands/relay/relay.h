@@ -41,6 +41,7 @@ struct relay_end {
 struct relay_limits {
     int64_t         timeout_ms, wait_ms, stays_ms, idle_ms, mode, max;
     struct arg_list allow;
+    const char     *group;
 };
 
 struct relay_counts {

@@ -169,7 +169,7 @@ static int make_options(struct relay_rule *rule, const struct place *place)
     for (int i = 0; i < limits->allow.count && status == VIRTSOCK_OK; i++)
         status = virtsock_options_allow(rule->listening, limits->allow.item[i], &err);
     if (status == VIRTSOCK_OK)
-        status = set(rule->listening, VIRTSOCK_OPTION_SOCKET_MODE, limits->mode, &err);
+        status = set(rule->listening, VIRTSOCK_OPTION_SOCKET_MODE, limits->group != NULL ? ARG_UNSET : limits->mode, &err);
     if (status == VIRTSOCK_OK)
         status = set(rule->connecting, VIRTSOCK_OPTION_CONNECT_TIMEOUT, named && limits->timeout_ms == ARG_UNSET ? NAMED_MS : limits->timeout_ms, &err);
     if (status == VIRTSOCK_OK && !named)
@@ -193,6 +193,7 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
 {
     const struct arg keys[] = {
         { 0, "allow", NULL, ARG_LIST, &limits->allow, NULL },
+        { 0, "group", NULL, ARG_TEXT, &limits->group, NULL },
         { 0, "idle", NULL, ARG_SECONDS, &limits->idle_ms, NULL },
         { 0, "max", NULL, ARG_NUMBER, &limits->max, NULL },
         { 0, "mode", NULL, ARG_OCTAL, &limits->mode, NULL },
@@ -207,12 +208,12 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
 
         if (word[n] != '=' || strlen(keys[i].name) != n || memcmp(keys[i].name, word, n) != 0)
             continue;
-        if (keys[i].kind == ARG_LIST && (value = copy(value)) == NULL)          /* it is kept */
+        if ((keys[i].kind == ARG_LIST || keys[i].kind == ARG_TEXT) && (value = copy(value)) == NULL)          /* it is kept */
             return report_no_memory();
         want = args_store(&keys[i], value);
         return want == NULL ? EXIT_DONE : wrong(place, word, want);
     }
-    return wrong(place, word, "after FROM and TO there may be allow=, idle=, max=, mode=, stays=, timeout= and wait=");
+    return wrong(place, word, "after FROM and TO there may be allow=, group=, idle=, max=, mode=, stays=, timeout= and wait=");
 }
 
 /* --- Rules ------------------------------------------------------------------------------------------------------------- */
@@ -236,6 +237,8 @@ static int finish_rule(struct reader *r, struct relay_rule *rule, const struct p
     if (standard && r->standard)
         return wrong(place, "-", "standard input and output are taken by another rule");
     r->standard |= standard;
+    if (peer_check_group(rule->from.address, rule->limits.group) != EXIT_DONE)
+        return EXIT_USAGE;
     return make_options(rule, place);
 }
 
