@@ -57,8 +57,9 @@ static bool is_any(const char *s)
 
 static const char *read_cid(virtsock_address *a, const char *s)
 {
-    static const char words[][sizeof "hypervisor"] = { [VIRTSOCK_CID_HYPERVISOR] = "hypervisor", [VIRTSOCK_CID_LOCAL] = "local",
-                                                       [VIRTSOCK_CID_HOST] = "host" };
+    static const char words[][sizeof "hypervisor"] = {
+        [VIRTSOCK_CID_HYPERVISOR] = "hypervisor", [VIRTSOCK_CID_LOCAL] = "local", [VIRTSOCK_CID_HOST] = "host"
+    };
 
     a->cid = VIRTSOCK_CID_ANY;
     if (read_number(s, &a->cid) || *s == '\0' || is_any(s))

@@ -260,7 +260,7 @@ void vs_put_encoded(struct vs_writer *w, const char *s)
 /* With what stands before it. */
 static void put_part(struct vs_writer *w, const virtsock_address *a, virtsock_part part)
 {
-    const bool relative = a->text[0] == '.';            /* of a path: others begin with a slash or, abstract names, with @ */
+    const bool relative = a->text[0] == '.';    /* of a path: others begin with a slash, abstract names with @ */
 
     switch (part) {
     case VIRTSOCK_PART_CID:

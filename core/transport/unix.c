@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * UNIX sockets by path, or by an abstract name: connecting, also past a full backlog, and listening so that in no moment
- * others than its owner can connect (0600) and nobody's live socket or file is ever taken away. An abstract name is no
- * file and has no owner.
+ * UNIX sockets by path, or by an abstract name: connecting, also past a full backlog, and listening so that in no
+ * moment others than its owner can connect (0600) and nobody's live socket or file is ever taken away. An abstract
+ * name is no file and has no owner.
  */
 #include <string.h>
 
@@ -140,7 +140,8 @@ static int bind_at(struct vs_bound *out, const struct vs_end *at, int type, cons
     if ((code = vs_socket(&out->fd, VS_FAMILY_UNIX, type)) != 0 || (code = set_buffer(out->fd, options)) != 0
         || (code = vs_set_mode_before(out->fd, mode)) != 0 || (code = vs_bind(out->fd, at)) != 0)
         return code;
-    if (is_abstract(at) || ((code = vs_file_at(at->path, &what, &out->file)) == 0 && (code = vs_set_mode_after(at->path, &out->file, mode)) == 0))
+    if (is_abstract(at) || ((code = vs_file_at(at->path, &what, &out->file)) == 0
+                            && (code = vs_set_mode_after(at->path, &out->file, mode)) == 0))
         code = vs_listen(out->fd, (int)vs_option(options, VIRTSOCK_OPTION_BACKLOG, VS_BACKLOG));
     if (code != 0 && what == VS_FILE_NONE)              /* it cannot be seen */
         vs_remove(at->path);
@@ -155,10 +156,12 @@ virtsock_status vs_unix_listen(struct vs_bound *out, const struct vs_end *at, in
 {
     struct vs_file_id stale;
     virtsock_fd       lock = -1;
-    virtsock_status   status = is_abstract(at) ? VIRTSOCK_OK : VS_TELLS_BOUND ? look(at, type, &stale, why) : VIRTSOCK_E_AGAIN;
+    virtsock_status   status = VIRTSOCK_E_AGAIN;
     int               code;
 
     out->at = *at;
+    if (is_abstract(at) || VS_TELLS_BOUND)
+        status = is_abstract(at) ? VIRTSOCK_OK : look(at, type, &stale, why);
     if (status == VIRTSOCK_E_AGAIN) {
         lock = vs_lock_directory(at->path);
         status = make_way(at, type, why);

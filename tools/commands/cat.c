@@ -249,7 +249,7 @@ const struct command cat_command = {
             "the socket, or a multiplexer that is not known, it stays open until the peer has ended, or has been quiet for 5\n"
             "seconds: its answer may then be cut, so the exit code is 1 unless --quiet says how long its silence is. -v tells.\n"
             "\n"
-            "An address without a port gets port 80. Without an address it is vsock://local:80, and with -l vsock://:80.\n",
+            "An address without a port gets port 80. Without an address it is vsock://local:80, with -l vsock://:80.\n",
     .examples = "  printf 'hello\\n' | virtsock cat vsock://3:1024       ask a guest, print its answer\n"
                 "  virtsock cat --wait 30 vsock://3:1024 < file        a guest that still boots\n"
                 "  virtsock cat -l vsock://:1024 > file                take one connection\n"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reads a subcommand's words by its table: --name, --name=VALUE, --name VALUE, -x, -xVALUE, -x=VALUE, -xyz; options and operands in any order; `--`
- * ends the options. Numbers are read strictly. A value that may be left out is a word of its own that could be nothing else.
+ * Reads a subcommand's words by its table: --name, --name=VALUE, --name VALUE, -x, -xVALUE, -x=VALUE, -xyz; options
+ * and operands in any order; `--` ends the options. Numbers are read strictly. A value that may be left out is a word
+ * of its own that could be nothing else.
  */
 #include "common/args.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Threads that serve clients: one at a time waits for the next client, and serves it itself, while another takes its place. So a client costs
- * neither a new thread nor a hand-over, and short conversations are as quick as their system calls.
+ * Threads that serve clients: one at a time waits for the next client, and serves it itself, while another takes its
+ * place. So a client costs neither a new thread nor a hand-over, and short conversations are as quick as their system
+ * calls.
  */
 #ifndef TOOL_CREW_H
 #define TOOL_CREW_H
@@ -24,7 +25,8 @@ struct crew {
     bool (*next)(void *owner, struct crew_client *client);
     /* Serves it, and frees the stream. */
     void (*attend)(void *owner, const struct crew_client *client);
-    /* The system has no thread to wait in this one's place, so this client waits; told: that was said. False: the stream was freed, as all is over. */
+    /* The system has no thread to wait in this one's place, so this client waits; told: that was said. False: the
+     * stream was freed, as all is over. */
     bool (*wait)(void *owner, const struct crew_client *client, bool told);
     void *owner;
     atomic_flag        locked;          /* this and what follows is crew.c's own */

@@ -52,8 +52,8 @@ char *peer_text(const virtsock_address *address);
 /* An abstract name: no file, and no mode. */
 bool peer_is_abstract(const virtsock_address *address);
 
-/* A group for a UNIX socket that listens (NULL: none): whether there can be one, before; and gives it, after, with the permissions. EXIT_DONE, or it
- * was said why not. */
+/* A group for a UNIX socket that listens (NULL: none): whether there can be one, before; and gives it, after, with
+ * the permissions. EXIT_DONE, or it was said why not. */
 int peer_check_group(const virtsock_address *address, const char *group);
 int peer_give_group(const virtsock_address *address, const char *group, int64_t mode);
 

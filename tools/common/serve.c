@@ -33,7 +33,8 @@ static bool next(void *from, struct crew_client *client)
     virtsock_status       status, before = VIRTSOCK_OK;
     virtsock_error        err;
 
-    while ((status = virtsock_accept(&client->stream, service->listener, -1, &err)) != VIRTSOCK_OK && status != VIRTSOCK_E_CANCELLED) {
+    while ((status = virtsock_accept(&client->stream, service->listener, -1, &err)) != VIRTSOCK_OK
+           && status != VIRTSOCK_E_CANCELLED) {
         if (status != before)               /* once, however long it lasts */
             report_error(&err);
         tool_nap_ms(PAUSE_MS);

@@ -33,7 +33,9 @@ int child_look(const char *path)
 /* What is for this process alone: sd_listen_fds(3), sd_notify(3). */
 static bool is_passed_on(const char *variable)
 {
-    static const char *const ours[] = { "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET=", "VIRTSOCK_PEER=" };
+    static const char *const ours[] = {
+        "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET=", "VIRTSOCK_PEER="
+    };
 
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strncmp(variable, ours[i], strlen(ours[i])) == 0)

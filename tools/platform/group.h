@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Groups of users, of a UNIX socket's file: group_posix.c has them, and group_windows.c that there are none. Codes are the system's own, 0 is success.
+ * Groups of users, of a UNIX socket's file: group_posix.c has them, and group_windows.c that there are none. Codes
+ * are the system's own, 0 is success.
  */
 #ifndef TOOL_PLATFORM_GROUP_H
 #define TOOL_PLATFORM_GROUP_H

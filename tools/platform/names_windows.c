@@ -16,7 +16,8 @@ static void add(struct names *out, const struct addrinfo *at)
 {
     char *text = out->text[out->count];
 
-    if (getnameinfo(at->ai_addr, (socklen_t)at->ai_addrlen, text, NAMES_TEXT, NULL, 0, NI_NUMERICHOST) == 0 && strchr(text, '%') == NULL)
+    if (getnameinfo(at->ai_addr, (socklen_t)at->ai_addrlen, text, NAMES_TEXT, NULL, 0, NI_NUMERICHOST) == 0
+        && strchr(text, '%') == NULL)
         out->count++;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * TO by a name: tcp://NAME:PORT, which the library's addresses do not have, since it looks nothing up. The system is asked in a thread of the rule's
- * own, whatever many clients wait for it, and its addresses are tried in their order. See relay.h.
+ * TO by a name: tcp://NAME:PORT, which the library's addresses do not have, since it looks nothing up. The system is
+ * asked in a thread of the rule's own, whatever many clients wait for it, and its addresses are tried in their order.
+ * See relay.h.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,14 +30,15 @@ struct relay_name {
     struct names answer;
 };
 
-/* --- Reading ----------------------------------------------------------------------------------------------------------- */
+/* --- Reading ------------------------------------------------------------------------------------------------------ */
 
 /* With a letter or an underscore: what has none is a number, well written or not, and so are hexadecimal ones. */
 static bool is_name(const char *s, size_t size)
 {
     bool digit = *s >= '0' && *s <= '9';
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._";
 
-    return size > 0 && size <= HOST_MOST && strspn(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._") == size
+    return size > 0 && size <= HOST_MOST && strspn(s, letters) == size
         && strspn(s, "0123456789.") < size && !(digit && strspn(s, "0123456789abcdefABCDEFxX.") >= size);
 }
 
@@ -56,7 +58,9 @@ int relay_read_name(struct relay_end *end, const char *text, const char **why)
     rest = host + strcspn(host, ":/?");
     snprintf(number, sizeof number, "tcp://127.0.0.1%.60s", rest);
     if (strlen(rest) > 60 || virtsock_address_parse(&like, number, &err) != VIRTSOCK_OK) {
-        snprintf(reason, sizeof reason, "%s", strlen(rest) <= 60 && strstr(err.message, ": ") != NULL ? strstr(err.message, ": ") + 2 : "no port");
+        const char *after = strlen(rest) <= 60 ? strstr(err.message, ": ") : NULL;
+
+        snprintf(reason, sizeof reason, "%s", after != NULL ? after + 2 : "no port");
         *why = reason;
         return EXIT_USAGE;
     }
@@ -64,7 +68,8 @@ int relay_read_name(struct relay_end *end, const char *text, const char **why)
     virtsock_address_number(like, VIRTSOCK_PART_TYPE, &type);
     virtsock_address_free(like);
     if (port == VIRTSOCK_PORT_ANY || type != VIRTSOCK_TYPE_STREAM) {
-        *why = type != VIRTSOCK_TYPE_STREAM ? "tcp:// has streams alone" : "TO needs a port: the system chooses one for listening only";
+        *why = type != VIRTSOCK_TYPE_STREAM ? "tcp:// has streams alone"
+                                            : "TO needs a port: the system chooses one for listening only";
         return EXIT_USAGE;
     }
     if ((name = calloc(1, sizeof *name)) == NULL)
@@ -78,7 +83,7 @@ int relay_read_name(struct relay_end *end, const char *text, const char **why)
     return EXIT_DONE;
 }
 
-/* --- Asking ------------------------------------------------------------------------------------------------------------ */
+/* --- Asking ------------------------------------------------------------------------------------------------------- */
 
 static void lock(struct relay_name *name)
 {
@@ -144,7 +149,7 @@ static bool has_answer(struct relay_name *name, struct names *out, const char **
     return fresh;
 }
 
-/* --- Trying ------------------------------------------------------------------------------------------------------------ */
+/* --- Trying ------------------------------------------------------------------------------------------------------- */
 
 /* Of a client. */
 struct relay_try {
@@ -161,7 +166,8 @@ static virtsock_status no_address(const struct relay_rule *rule, const char *why
     return err->status;
 }
 
-static virtsock_status begin_one(virtsock_stream **out, const struct relay_rule *rule, const char *host, virtsock_error *err)
+static virtsock_status begin_one(virtsock_stream **out, const struct relay_rule *rule, const char *host,
+                                 virtsock_error *err)
 {
     const bool        six = strchr(host, ':') != NULL;
     virtsock_address *address;
@@ -214,7 +220,8 @@ static struct relay_try *new_try(const struct relay_rule *rule)
     return t;
 }
 
-virtsock_status relay_try_named(struct relay_try **try, virtsock_stream **out, const struct relay_rule *rule, int64_t *due_us, virtsock_error *err)
+virtsock_status relay_try_named(struct relay_try **try, virtsock_stream **out, const struct relay_rule *rule,
+                                int64_t *due_us, virtsock_error *err)
 {
     virtsock_status status = VIRTSOCK_OK;
 

@@ -121,7 +121,8 @@ static bool begin_command(struct relay_pair *pair)
 
     loop_forget(pair->worker->loop, &pair->watch[0]);
     tell_peer(peer, pair->end[0]);
-    if ((pair->talk = calloc(1, sizeof *pair->talk)) == NULL || virtsock_stream_detach(pair->end[0], &fd, NULL) != VIRTSOCK_OK)
+    if ((pair->talk = calloc(1, sizeof *pair->talk)) == NULL
+        || virtsock_stream_detach(pair->end[0], &fd, NULL) != VIRTSOCK_OK)
         return false;
     if ((err.os_code = child_start(&pair->child, pair->rule->to.argv, fd, peer)) != 0) {
         pair->child = 0;

@@ -117,7 +117,7 @@ static const struct arg args[] = {
     { 'r', "rules", "FILE", ARG_LIST, &relay_settings.rules, "more rules: FROM TO [KEY=VALUE]... a line, # begins a comment" },
     { 0, "allow", "RULE", ARG_LIST, &relay_settings.limits.allow, "whom to accept: host, local, CID, CID-CID, uid=N, self" },
     { 0, "mode", "OCTAL", ARG_OCTAL, &relay_settings.limits.mode, "permissions of a UNIX socket that listens, 600 unless told" },
-    { 0, "group", "GROUP", ARG_TEXT, &relay_settings.limits.group, "of a UNIX socket that listens: its permissions are 660 then, unless told" },
+    { 0, "group", "GROUP", ARG_TEXT, &relay_settings.limits.group, "of a UNIX socket that listens, 660 then unless told" },
     { 0, "max", "N", ARG_NUMBER, &relay_settings.limits.max, "clients of a rule at once; others wait to be accepted" },
     { 0, "idle", "SECONDS", ARG_SECONDS, &relay_settings.limits.idle_ms, "end a conversation in which nothing moves for so long" },
     { 0, "timeout", "SECONDS", ARG_SECONDS, &relay_settings.limits.timeout_ms, "connecting to TO: give an attempt up after that" },
@@ -147,8 +147,8 @@ const struct command relay_command = {
             "Both are addresses, or `-`, standard input and output: one conversation, also where that is a socket (inetd).\n"
             "FROM may also be fd://N that listens or is a client; activated or activated:NAME, what a service manager\n"
             "passed on (LISTEN_FDS); syslog:PATH, datagrams, each sent on as its length, a blank and its bytes.\n"
-            "TO may also be tcp://NAME:PORT: the name is looked up for each client. Or exec:PROGRAM and its arguments, to the end of\n"
-            "the line: run for each client, whose socket is its standard input and output.\n",
+            "TO may also be tcp://NAME:PORT: the name is looked up for each client. Or exec:PROGRAM and all that follows, its\n"
+            "arguments: run for each client, whose socket is its standard input and output.\n",
     .examples = "  virtsock relay unix:///run/docker.sock vsock://3:2375      a guest's service, for programs of this host\n"
                 "  virtsock relay --allow host vsock://:22 tcp://127.0.0.1:22 a service of this guest, for its host\n"
                 "  ssh -o ProxyCommand='virtsock relay - vsock://3:22' guest  ssh, with no network\n"

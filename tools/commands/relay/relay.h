@@ -81,14 +81,16 @@ const char *relay_never(const struct relay_rule *rule, const struct relay_end **
 /* A single client, and then no more: TO can be had once. */
 bool relay_is_single(const struct relay_rule *rule);
 
-/* --- TO by a name: named.c ---------------------------------------------------------------------------------------------- */
+/* --- TO by a name: named.c ---------------------------------------------------------------------------------------- */
 
-/* Makes an end of a text that has a name: NAMED, EXIT_DONE. EXIT_USAGE, with *why: it is a name's, and not well written. Other texts are left. */
+/* Makes an end of a text that has a name: NAMED, EXIT_DONE. EXIT_USAGE, with *why: it is a name's, and not well
+ * written. Other texts are left. */
 int relay_read_name(struct relay_end *end, const char *text, const char **why);
 
-/* A step towards it, never waiting, as virtsock_stream_connect for one of its addresses after the other. AGAIN without a stream: it is to be tried
- * again at *due_us. *try, NULL at first, is the caller's to free at the end. */
-virtsock_status relay_try_named(struct relay_try **try, virtsock_stream **out, const struct relay_rule *rule, int64_t *due_us, virtsock_error *err);
+/* A step towards it, never waiting, as virtsock_stream_connect for one of its addresses after the other. AGAIN
+ * without a stream: it is to be tried again at *due_us. *try, NULL at first, is the caller's to free at the end. */
+virtsock_status relay_try_named(struct relay_try **try, virtsock_stream **out, const struct relay_rule *rule,
+                                int64_t *due_us, virtsock_error *err);
 /* The whole way. */
 virtsock_status relay_connect_named(virtsock_stream **out, const struct relay_rule *rule, virtsock_error *err);
 

@@ -32,8 +32,8 @@ void relay_tell_client(const struct relay_rule *rule, unsigned number, const vir
 void relay_tell_command(const struct relay_rule *rule, unsigned number, int code)
 {
     if (relay_settings.verbose)
-        report_line("client %u of %s: %s ended %s %d", number, rule->from.text, rule->to.argv[0], code < 0 ? "by signal" : "with exit code",
-                    code < 0 ? -code : code);
+        report_line("client %u of %s: %s ended %s %d", number, rule->from.text, rule->to.argv[0],
+                    code < 0 ? "by signal" : "with exit code", code < 0 ? -code : code);
 }
 
 void relay_tell_kept(const struct relay_rule *rule, unsigned number, const struct way *way)
@@ -133,8 +133,8 @@ void relay_tell_stats(struct relay_rule *rules)
 
 /* --- The service manager ----------------------------------------------------------------------------------------------- */
 
-/* In a VM the manager may be the host's (systemd's vmm.notify_socket). One message, or a stream where messages cannot be had; where the text says
- * which, that. */
+/* In a VM the manager may be the host's (systemd's vmm.notify_socket). One message, or a stream where messages cannot
+ * be had; where the text says which, that. */
 static virtsock_status notify_host(const char *where, const char *state, virtsock_error *err)
 {
     static const char *const types[] = { "?type=seqpacket", "" };

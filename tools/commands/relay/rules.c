@@ -14,7 +14,7 @@
 #include "relay.h"
 
 #define LINE_SIZE 16384
-#define NAMED_MS  10000                 /* one of several addresses of a name keeps the next from being tried no longer, unless told */
+#define NAMED_MS  10000                 /* of one address of a name, unless told: there may be others */
 #define BLANKS    " \t\r\n"
 
 /* A file's line, for messages; NULL: the command line. */
@@ -159,6 +159,8 @@ static int make_options(struct relay_rule *rule, const struct place *place)
 {
     const struct relay_limits *limits = &rule->limits;
     const bool                 named = rule->to.kind == RELAY_NAMED;
+    const int64_t              mode = limits->group != NULL ? ARG_UNSET : limits->mode;       /* it comes with the group */
+    const int64_t              timeout_ms = named && limits->timeout_ms == ARG_UNSET ? NAMED_MS : limits->timeout_ms;
     virtsock_status            status = VIRTSOCK_OK;
     virtsock_error             err;
 
@@ -169,9 +171,9 @@ static int make_options(struct relay_rule *rule, const struct place *place)
     for (int i = 0; i < limits->allow.count && status == VIRTSOCK_OK; i++)
         status = virtsock_options_allow(rule->listening, limits->allow.item[i], &err);
     if (status == VIRTSOCK_OK)
-        status = set(rule->listening, VIRTSOCK_OPTION_SOCKET_MODE, limits->group != NULL ? ARG_UNSET : limits->mode, &err);
+        status = set(rule->listening, VIRTSOCK_OPTION_SOCKET_MODE, mode, &err);
     if (status == VIRTSOCK_OK)
-        status = set(rule->connecting, VIRTSOCK_OPTION_CONNECT_TIMEOUT, named && limits->timeout_ms == ARG_UNSET ? NAMED_MS : limits->timeout_ms, &err);
+        status = set(rule->connecting, VIRTSOCK_OPTION_CONNECT_TIMEOUT, timeout_ms, &err);
     if (status == VIRTSOCK_OK && !named)
         status = set(rule->connecting, VIRTSOCK_OPTION_WAIT, limits->wait_ms, &err);
     if (status == VIRTSOCK_OK)
@@ -213,7 +215,8 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
         want = args_store(&keys[i], value);
         return want == NULL ? EXIT_DONE : wrong(place, word, want);
     }
-    return wrong(place, word, "after FROM and TO there may be allow=, group=, idle=, max=, mode=, stays=, timeout= and wait=");
+    return wrong(place, word,
+                 "after FROM and TO there may be allow=, group=, idle=, max=, mode=, stays=, timeout= and wait=");
 }
 
 /* --- Rules ------------------------------------------------------------------------------------------------------------- */
@@ -264,12 +267,14 @@ static int add_rule(struct reader *r, const char *from, const char *to, const st
         return report_no_memory();
     if ((code = read_end(&rule->from, from, true, place)) == EXIT_DONE)
         code = read_end(&rule->to, to, false, place);
-    for (char **word = args_rest; code == EXIT_DONE && rule->to.kind == RELAY_COMMAND && word != NULL && *word != NULL; word++)
+    for (char **word = rule->to.kind == RELAY_COMMAND ? args_rest : NULL; code == EXIT_DONE && word != NULL && *word != NULL;
+         word++)
         code = add_argument(&rule->to, *word);
     return code == EXIT_DONE ? finish_rule(r, rule, place) : code;
 }
 
-/* FROM TO [KEY=VALUE]... [# COMMENT], FROM exec:PROGRAM [ARGUMENT]... [# COMMENT], or nothing. allow= takes the command line's place, as every other key does. */
+/* FROM TO [KEY=VALUE]... [# COMMENT], FROM exec:PROGRAM [ARGUMENT]... [# COMMENT], or nothing. allow= takes the
+ * command line's place, as every other key does. */
 static int read_line(struct reader *r, char *line, const struct place *place)
 {
     struct relay_rule *rule = NULL;

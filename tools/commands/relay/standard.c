@@ -95,7 +95,8 @@ virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *ru
 {
     *out = NULL;
     if (rule->to.kind == RELAY_COMMAND) {
-        *err = (virtsock_error){ .status = VIRTSOCK_E_UNSUPPORTED, .op = "connect", .message = "a command is for clients, and not to be passed on" };
+        *err = (virtsock_error){ .status = VIRTSOCK_E_UNSUPPORTED, .op = "connect",
+                                 .message = "a command is for clients, and not to be passed on" };
         return err->status;
     }
     if (rule->to.kind == RELAY_NAMED)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Addresses as sock_stress and hvstress of linuxkit/virtsock take them, made addresses of this project: nothing at all, a bare CID, a scheme alone, a
- * host without a port, and its modes for HyperKit. What is filled in is told. What it took for another than it says is refused here.
+ * Addresses as sock_stress and hvstress of linuxkit/virtsock take them, made addresses of this project: nothing at
+ * all, a bare CID, a scheme alone, a host without a port, and its modes for HyperKit. What is filled in is told. What
+ * it took for another than it says is refused here.
  */
 #include <stdio.h>
 #include <string.h>

@@ -142,7 +142,8 @@ static void tell_content(int64_t number, const struct content_judge *j)
                        j->size == 1 ? "" : "s", j->at, faults[j->fault].text);
 }
 
-/* Every byte had left, and the end after them: a peer that knows no half-close takes it for the end of both. Said once. */
+/* Every byte had left, and the end after them: a peer that knows no half-close takes it for the end of both. Said
+ * once. */
 static void advise(const struct exchange *x, virtsock_status status, const struct way *way)
 {
     static atomic_flag told = ATOMIC_FLAG_INIT;
@@ -150,7 +151,8 @@ static void advise(const struct exchange *x, virtsock_status status, const struc
     if (x->sent < x->length || stress.keeps_open || way->kind != WAY_HALF_CLOSES || status == VIRTSOCK_E_TIMEOUT)
         return;
     if (!atomic_flag_test_and_set(&told))
-        report_line("a peer that knows no half-close ends when its client has sent all: --no-half-close does without it");
+        report_line("a peer that knows no half-close ends when its client has sent all: --no-half-close does "
+                    "without it");
 }
 
 /* way: to the peer; an end that was sent may be why. */

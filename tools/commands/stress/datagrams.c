@@ -144,8 +144,8 @@ void stress_datagrams(int64_t number, uint64_t key, uint64_t length)
 #define TURNS_US 2000000
 #define SEEN     4096
 
-/* Answers that may be answered have no end: a forged source would make a server talk to itself, to its kind, or to an echo or a DNS server, for ever
- * (CERT CA-1996-01). NULL, or why there is no answer. */
+/* Answers that may be answered have no end: a forged source would make a server talk to itself, to its kind, or to an
+ * echo or a DNS server, for ever (CERT CA-1996-01). NULL, or why there is no answer. */
 static const char *refuse(const struct udp *udp, uint16_t own, const unsigned char *data, size_t size)
 {
     static struct {
