@@ -49,15 +49,15 @@ class Quiet:
 
 @pytest.fixture
 def quiet(place, need):
-    """quiet(WORDS): a relay from `from` to `to`, or as the words say."""
+    """quiet(WORDS, strace=OPTIONS): a relay from `from` to `to`, or as the words say."""
     need(shutil.which("strace"), "strace is not installed")
     need(subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode == 0, "strace may not trace")
     with contextlib.suppress(ProcessLookupError), contextlib.ExitStack() as stack:  # it has ended already
 
-        def begin(*words):
+        def begin(*words, strace=()):
             if not words or not any("://" in word for word in words):
                 words = *words, f"unix://{place}/from", f"unix://{place}/to"
-            return Quiet(place, stack.enter_context(traced(place, [], *words)))
+            return Quiet(place, stack.enter_context(traced(place, strace, *words)))
 
         yield begin
 
@@ -233,6 +233,27 @@ def test_draining(quiet, server, stack, patience):
     assert take(s, 8) == b"request"
     os.kill(r.pid, signal.SIGTERM)
     eventually(lambda: not (r.place / "from").exists())
+    assert r.calls() == 0
+
+
+def test_draining_after_the_socket_was_removed(quiet, server, stack):
+    """While its rule had all clients: who waits at the old one is served still, and none is made again."""
+    r = quiet("--drain", "forever", "--max", "1")
+    r.converse(server, stack)
+    (r.place / "from").unlink()
+    time.sleep(1)
+    os.kill(r.pid, signal.SIGTERM)
+    assert r.calls() == 0
+
+
+def test_draining_where_nobody_tells_of_removals(quiet, server, stack):
+    """As on macOS and FreeBSD, and where a user has no inotify to spare: sockets are looked for, but for an end."""
+    r = quiet("--drain", "forever", strace=["-e", "inject=inotify_init1:error=EMFILE"])
+    r.converse(server, stack)
+    os.kill(r.pid, signal.SIGTERM)
+    eventually(lambda: not (r.place / "from").exists())
+    assert r.calls() == 0
+    time.sleep(10)
     assert r.calls() == 0
 
 

@@ -317,11 +317,12 @@ void doors_keep(int64_t now_us)
 
 int64_t doors_due_us(void)
 {
-    int64_t due_us = lookout.due_us;
+    const bool keeps = !relay.draining;         /* places, too */
+    int64_t    due_us = keeps ? lookout.due_us : INT64_MAX;
 
     for (const struct door *door = door_list; door < door_list + door_count; door++) {
         due_us = door->due_us < due_us ? door->due_us : due_us;
-        due_us = door->missing && door->again_us < due_us ? door->again_us : due_us;
+        due_us = keeps && door->missing && door->again_us < due_us ? door->again_us : due_us;
     }
     return due_us;
 }
