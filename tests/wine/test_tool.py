@@ -293,7 +293,7 @@ def test_relay(tool, board, ends):
         tool.await_line(f"{len(BIG)} bytes", relay)
         os.write(keys, b"\x03")
         assert relay.wait(LIMIT_S) == 0
-    assert f"accepted 1 active 0 unreached 0 broken 0 idle 0 bytes {len(BIG)} bytes_back {len(BIG)}" in tool.log.read_text()
+    assert f"accepted 1 active 0 unreached 0 broken 0 idle 0 refused 0 bytes {len(BIG)} bytes_back {len(BIG)}" in tool.log.read_text()
 
 
 @pytest.mark.parametrize(
