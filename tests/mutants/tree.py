@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from .claims import targets_of
 PR_SET_CHILD_SUBREAPER = 36             # linux/prctl.h
 PATIENCE = 240                          # seconds, where nothing is known
 ENVIRONMENT = {"VIRTSOCK_TEST_ROUNDS": "100", "PYTHONPATH": "tests", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+Limit = Callable[[str], float]
 
 
 class BuildError(Exception):
@@ -41,6 +46,7 @@ class Tree:
         self.build = build
         self.root = ROOT / "build" / "mutants" / f"{number}-{build}"
         self.folder = self.root / "build" / build
+        self.order = self.folder / "order.json"
 
     # --- Sources ---------------------------------------------------------------------------------------------------------
 
@@ -82,17 +88,19 @@ class Tree:
 
     # --- Testing ---------------------------------------------------------------------------------------------------------
 
-    def test(self, words: list[str], limits: dict[str, float] | None, stop: bool) -> Outcome:
-        """stop: at the first failure. limits: seconds that each item took when nothing was changed; None: not known."""
+    def test(self, words: list[str], limit: Limit | None, stop: bool, order: dict[str, float] | None = None) -> Outcome:
+        """stop: at the first failure. limit: seconds after which an item hangs; None: not known. order: the witness's."""
         reading, writing = os.pipe()
-        environment = {**os.environ, **ENVIRONMENT, "VIRTSOCK_BUILD": self.build, "MUTANTS_WITNESS": str(writing)}
+        environment = {**os.environ, **ENVIRONMENT, "VIRTSOCK_BUILD": self.build, "MUTANTS_WITNESS": str(writing),
+                       "MUTANTS_ORDER": str(self.order)}
+        self.order.write_text(json.dumps(order or {}))
         command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "mutants.witness", *words]
         nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen([*command, *(["-x"] if stop else [])], cwd=self.root, env=environment, pass_fds=[writing],
                                    start_new_session=True, preexec_fn=hear_signals, **nothing)
         os.close(writing)
         try:
-            return watch(process, reading, limits)
+            return watch(process, reading, limit)
         finally:
             sweep()
             process.wait()
@@ -105,8 +113,8 @@ def hear_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def watch(process: subprocess.Popen, reading: int, limits: dict[str, float] | None) -> Outcome:
-    """Until pytest has ended, or one item takes six seconds and four times longer than it did."""
+def watch(process: subprocess.Popen, reading: int, limit: Limit | None) -> Outcome:
+    """Until pytest has ended, or one item takes longer than it may."""
     outcome, item, since, rest = Outcome(), "", time.monotonic(), b""
     while True:
         if select.select([reading], [], [], 0.5)[0]:
@@ -126,7 +134,7 @@ def watch(process: subprocess.Popen, reading: int, limits: dict[str, float] | No
         elif process.poll() is not None:
             outcome.code = process.returncode
             return outcome
-        if time.monotonic() - since > (6 + 4 * limits.get(item, 10) if item and limits is not None else PATIENCE):
+        if time.monotonic() - since > (limit(item) if item and limit is not None else PATIENCE):
             outcome.failed.append(item)
             outcome.hung = True
             return outcome
