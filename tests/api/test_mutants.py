@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The lists of tests/mutants fit the code: each change applies once, none is twice, and every file with logic has one."""
 
+import re
 import shlex
 from collections import Counter
 
 from mutants import all_changes
-from mutants.claims import EXCEPTIONS, steps_for
+from mutants.claims import EXCEPTIONS, TARGETS, steps_for
 
 from .tree import CORE, LINUX, ROOT
 
@@ -45,3 +46,12 @@ def test_tests_that_claim_are_there():
     steps = [step for change in CHANGES for step in (*change.tests, *steps_for(change.file))]
     words = {word.partition("::")[0] for step in steps for word in shlex.split(step) if word.startswith("tests/")}
     assert len(words) > 20 and not [word for word in words if not (ROOT / word).is_file()]
+
+
+def test_what_they_build_is_there():
+    """Each target is named by a CMakeLists.txt, or made of a program of tests/fault."""
+    named = "\n".join((ROOT / folder / "CMakeLists.txt").read_text() for folder in (".", "tests", "tools"))
+    made = {f"fault_{path.stem}" for path in (ROOT / "tests" / "fault").glob("*.c")}
+    for _, targets in TARGETS:
+        for target in targets:
+            assert target in made or re.search(rf"(add_executable|add_library|add_custom_target)\({target}\b", named), target

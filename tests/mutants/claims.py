@@ -120,7 +120,7 @@ EXCEPTIONS = {
 TARGETS = [
     ("tests/test_contract.py", ["virtsock-selftest", "virtsock-tool"]),
     ("tests/test_fault.py", ["fault_exchange", "fault_framed", "fault_listening", "fault_multiplexers"]),
-    ("tests/test_doctor.py", ["virtsock-tool", "shared"]),
+    ("tests/test_doctor.py", ["virtsock-tool", "virtsock_shared"]),
     ("tests/test_generated.py", ["virtsock-tool", "virtsock-printed"]),
     ("tests/*.py", ["virtsock-tool"]),
 ]
