@@ -5,13 +5,14 @@
 #include "common/report.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/escape.h"
 #include "platform/tool.h"
 
-static void (*through)(const char *text);
+static void (*_Atomic through)(const char *text);
 
 void report_through(void (*say)(const char *text))
 {
@@ -26,11 +27,12 @@ static void say(const char *format, va_list values)
 {
     char   text[LINE], line[ESCAPED(LINE)] = HEAD;
     size_t head = strlen(line);
+    void (*take)(const char *text);
 
     vsnprintf(text, sizeof text, format, values);
     escape_text(line + head, sizeof line - head - 1, text);
-    if (through != NULL) {
-        through(line + head);
+    if ((take = through) != NULL) {
+        take(line + head);
         return;
     }
     strcat(line, "\n");

@@ -35,8 +35,8 @@ enum relay_state { RELAY_CONNECTING, RELAY_JOINED, RELAY_THREADED, RELAY_OVER };
 
 struct relay_pair {
     struct loop_watch  watch[2];
-    struct relay_pair *next, *before;   /* of the worker's list for its state; next: in an inbox, too */
-    struct relay_pair *more;            /* of those that are not done yet and let others go first */
+    struct relay_pair *next, *before;   /* of the worker's list for its state */
+    struct relay_pair *more;            /* of those that are not done yet and let others go first; or of an inbox */
     struct worker     *worker;
     struct relay_rule *rule;
     virtsock_stream   *end[2];
