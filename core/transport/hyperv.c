@@ -18,16 +18,10 @@ enum { HV_CONNECT_TIMEOUT = 1, HV_PASSTHRU = 2, HV_SUSPEND = 4, HV_HIGH_VTL = 8 
 
 static virtsock_status supported(virtsock_scheme scheme, struct vs_cause *why)
 {
-    virtsock_fd fd;
-    int         code;
-
     if (scheme == VIRTSOCK_SCHEME_VSOCK)
         return vs_because(why, VIRTSOCK_E_UNSUPPORTED,
                           "AF_VSOCK is for Linux; here vsock://host, local and any CID are taken as hvsock://");
-    if ((code = vs_socket(&fd, VS_FAMILY_HYPERV, VIRTSOCK_TYPE_STREAM)) != 0)
-        return vs_os_cause(why, "supported", VIRTSOCK_SCHEME_HYPERV, code);
-    vs_close(fd);
-    return VIRTSOCK_OK;
+    return vs_has_family(VS_FAMILY_HYPERV, scheme, why);
 }
 
 /* --- Ends --------------------------------------------------------------------------------------------------------- */

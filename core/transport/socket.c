@@ -16,6 +16,17 @@ virtsock_scheme vs_scheme_of(enum vs_family family)
     }
 }
 
+virtsock_status vs_has_family(enum vs_family family, virtsock_scheme scheme, struct vs_cause *why)
+{
+    virtsock_fd fd;
+    int         code = vs_socket(&fd, family, VIRTSOCK_TYPE_STREAM);
+
+    if (code != 0)
+        return vs_os_cause(why, "supported", scheme, code);
+    vs_close(fd);
+    return VIRTSOCK_OK;
+}
+
 virtsock_status vs_ask(struct vs_attempt *a, size_t size, struct vs_cause *why)
 {
     int64_t n;

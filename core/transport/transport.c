@@ -24,37 +24,40 @@ const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cau
     return NULL;
 }
 
-const struct vs_transport *vs_transport_for(const virtsock_address *address, const virtsock_options *options, const char *op, virtsock_error *err)
+/* Why it cannot be had so, in text where an option has to be named. */
+static virtsock_status misfit(const struct vs_transport *t, const virtsock_address *address,
+                              const virtsock_options *options, char text[80], struct vs_cause *why)
 {
-    const struct vs_transport *t;
+    const bool messages = address->type == VIRTSOCK_TYPE_SEQPACKET;
+    uint32_t   set = vs_options_set_mask(options), odd = set & ~(t->options | VS_OPTIONS_COMMON);
+    int        option = 1;
+
+    if (address->type == VIRTSOCK_TYPE_DGRAM)
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "no transport has datagrams: use type=stream or type=seqpacket");
+    if (messages && !t->seqpacket)
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "this transport carries streams alone: leave type=seqpacket out");
+    if (messages && address->half_close == VIRTSOCK_HALF_CLOSE_FRAMED)
+        return vs_because(why, VIRTSOCK_E_INVALID,
+                          "frames make a stream of bytes: half-close=framed and type=seqpacket exclude each other");
+    if (odd == 0 && address->text[0] == '@' && (set & VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE)) != 0)
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "an abstract name has no SOCKET_MODE: say by rules whom to take");
+    if (odd == 0)
+        return VIRTSOCK_OK;
+    while ((odd >> option & 1) == 0)
+        option++;
+    snprintf(text, 80, "the %s transport has no use for option %s", t->name, vs_option_name(option));
+    return vs_because(why, VIRTSOCK_E_UNSUPPORTED, text);
+}
+
+const struct vs_transport *vs_transport_for(const virtsock_address *address, const virtsock_options *options,
+                                            const char *op, virtsock_error *err)
+{
     struct vs_cause            why;
-    uint32_t                   odd;
+    const struct vs_transport *t = vs_transport_of(address->scheme, &why);
+    char                       text[80];
 
-    if ((t = vs_transport_of(address->scheme, &why)) == NULL) {
-        vs_fail(err, op, address, &why);
-        return NULL;
-    }
-    if (address->type == VIRTSOCK_TYPE_DGRAM) {
-        vs_refuse(err, op, address, VIRTSOCK_E_UNSUPPORTED, "no transport has datagrams: use type=stream or type=seqpacket");
-        return NULL;
-    }
-    if (address->type == VIRTSOCK_TYPE_SEQPACKET && !t->seqpacket) {
-        vs_refuse(err, op, address, VIRTSOCK_E_UNSUPPORTED, "this transport carries streams alone: leave type=seqpacket out");
-        return NULL;
-    }
-    if (address->type == VIRTSOCK_TYPE_SEQPACKET && address->half_close == VIRTSOCK_HALF_CLOSE_FRAMED) {
-        vs_refuse(err, op, address, VIRTSOCK_E_INVALID, "frames make a stream of bytes: half-close=framed and type=seqpacket exclude each other");
-        return NULL;
-    }
-    odd = vs_options_set_mask(options) & ~(t->options | VS_OPTIONS_COMMON);
-    for (int option = 1; odd != 0 && option < VS_OPTIONS_END; option++) {
-        char text[80];
-
-        if ((odd >> option & 1) == 0)
-            continue;
-        snprintf(text, sizeof text, "the %s transport has no use for option %s", t->name, vs_option_name(option));
-        vs_refuse(err, op, address, VIRTSOCK_E_UNSUPPORTED, text);
-        return NULL;
-    }
-    return t;
+    if (t != NULL && misfit(t, address, options, text, &why) == VIRTSOCK_OK)
+        return t;
+    vs_fail(err, op, address, &why);
+    return NULL;
 }

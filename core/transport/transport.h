@@ -103,6 +103,9 @@ const struct vs_transport *vs_transport_of(virtsock_scheme scheme, struct vs_cau
 const struct vs_transport *vs_transport_for(const virtsock_address *address, const virtsock_options *options,
                                             const char *op, virtsock_error *err);
 
+/* Whether the system makes such sockets. */
+virtsock_status vs_has_family(enum vs_family family, virtsock_scheme scheme, struct vs_cause *why);
+
 /* Sends the request that is in line, in one send: multiplexers read it once. REFUSED where it would leave in pieces. */
 virtsock_status vs_ask(struct vs_attempt *attempt, size_t size, struct vs_cause *why);
 

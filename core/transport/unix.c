@@ -38,13 +38,7 @@ static int set_buffer(virtsock_fd fd, const virtsock_options *options)
 
 virtsock_status vs_unix_supported(virtsock_scheme scheme, struct vs_cause *why)
 {
-    virtsock_fd fd;
-    int         code = vs_socket(&fd, VS_FAMILY_UNIX, VIRTSOCK_TYPE_STREAM);
-
-    if (code != 0)
-        return vs_os_cause(why, "supported", scheme, code);
-    vs_close(fd);
-    return VIRTSOCK_OK;
+    return vs_has_family(VS_FAMILY_UNIX, scheme, why);
 }
 
 /* --- Connecting --------------------------------------------------------------------------------------------------- */

@@ -12,17 +12,11 @@
 
 static virtsock_status supported(virtsock_scheme scheme, struct vs_cause *why)
 {
-    virtsock_fd fd;
-    int         code;
-
     if (scheme == VIRTSOCK_SCHEME_HYPERV)
         return vs_because(why, VIRTSOCK_E_UNSUPPORTED,
                           "Hyper-V sockets are for Windows; here hvsock://parent and services that stand for a port "
                                                        "are taken as vsock://");
-    if ((code = vs_socket(&fd, VS_FAMILY_VSOCK, VIRTSOCK_TYPE_STREAM)) != 0)
-        return vs_os_cause(why, "supported", VIRTSOCK_SCHEME_VSOCK, code);
-    vs_close(fd);
-    return VIRTSOCK_OK;
+    return vs_has_family(VS_FAMILY_VSOCK, scheme, why);
 }
 
 /* hvsock:// as a guest has it that speaks AF_VSOCK: the host, or anybody, and services that stand for a port. */

@@ -670,10 +670,15 @@ static void check_abstract(const char *text, const char *file)
     virtsock_address  *a = test_parse(text), *at, *peer;
     virtsock_listener *l, *second;
     virtsock_stream   *client, *server;
+    virtsock_options  *mode = virtsock_options_new();
     virtsock_error     e = { 0 };
     char               got[64];
     size_t             sent, n;
 
+    CHECK_OK(virtsock_options_set(mode, VIRTSOCK_OPTION_SOCKET_MODE, 0600, &e), e);
+    CHECK_STATUS(virtsock_listen(&l, a, mode, &e), VIRTSOCK_E_UNSUPPORTED, e);
+    CHECK(l == NULL && strstr(e.message, "an abstract name has no SOCKET_MODE") != NULL && strstr(e.message, "rules") != NULL);
+    virtsock_options_free(mode);
     CHECK_OK(virtsock_listen(&l, a, NULL, &e), e);
     CHECK_STATUS(virtsock_listen(&second, a, NULL, &e), VIRTSOCK_E_IN_USE, e);
     CHECK_OK(virtsock_listener_address(l, &at, &e), e);

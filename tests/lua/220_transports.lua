@@ -116,6 +116,7 @@ test("abstract_names", function()
   local listener = virtsock.listen(at, { timeout = 5 })
   if not listener then check.skip "abstract names are Linux's alone" end
   equal(tostring(listener:address()), at)
+  check.fails("unsupported", "an abstract name has no SOCKET_MODE", virtsock.listen(at .. "2", { socket_mode = 384 }))
   local client = assert(virtsock.connect(at))
   local server = assert(listener:accept())
   server:settimeout(5)

@@ -153,6 +153,8 @@ def test_abstract_names(tmp_path, monkeypatch) -> None:
     name = f"virtsock-{os.getpid()}/a b"
     where = virtsock.Address(f"unix://@{name}")
     assert where == virtsock.Address.unix(f"@{name}") and where.path == f"@{name}" and str(where).endswith("/a%20b")
+    with fails_with(Status.UNSUPPORTED, "an abstract name has no SOCKET_MODE"):
+        virtsock.listen(where, socket_mode=0o600)
     with virtsock.listen(where, timeout=5) as listener, socket.socket(socket.AF_UNIX) as client:
         assert listener.address == where
         client.bind(f"\0{name}-client")
