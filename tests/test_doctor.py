@@ -317,6 +317,19 @@ def test_stale_socket(place):
     assert code == 1 and found["stale-socket"]["system_code"] == errno.ECONNREFUSED and "its program has ended" in found["stale-socket"]["advice"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's alone")
+def test_an_abstract_name_leaves_no_stale_socket(tmp_path):
+    """Nobody listens there, and nothing was left behind."""
+    name = f"@virtsock-doctor-{os.getpid()}"
+    code, found = findings(f"unix://{name}")
+    assert code == 1 and list(found) == ["nobody-listens"] and found["nobody-listens"]["system_code"] == errno.ECONNREFUSED
+    assert found["nobody-listens"]["text"] == f"connect unix://{name}: nobody listens there"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("\0" + name[1:])
+        server.listen()
+        assert findings(f"unix://{name}")[0] == 0
+
+
 def test_path_too_long(folder):
     for scheme in SCHEMES.values():
         assert problems(scheme.format(folder / ("x" * 120))) == ["path-too-long"]
