@@ -13,7 +13,7 @@ import sys
 
 import pytest
 from test_relay import accept, activated, connect, listener, place, relay  # noqa: F401
-from test_tools import eventually, run
+from test_tools import eventually, run, running
 
 ME, OTHER = os.getuid(), os.getuid() + 4242
 OTHERS = f"uid={OTHER}"
@@ -96,18 +96,30 @@ def test_one_of_several_that_are_passed_on(place):
 def test_what_a_socket_cannot_tell_is_refused(place, how, rule):
     if how == "listens":
         done = run("relay", "--allow", rule, f"unix://{place}/from", f"unix://{place}/to", timeout=20)
-        assert (done.returncode, b"this source cannot tell" in done.stderr) == (1, True)
+        assert (done.returncode, b"this source cannot tell" in done.stderr) == (2, True)
         assert not (place / "from").exists()
         return
     with passed_on(place, how, rule) as (_, r):
-        assert r.wait(10) == 1
+        assert r.wait(10) == 2
         assert "this source cannot tell" in r.log()
 
 
 @pytest.mark.parametrize("rule", ["self", "local", "7"])
 def test_tcp_tells_nothing(place, rule):
     done = run("relay", "--allow", rule, "tcp://127.0.0.1:any", f"unix://{place}/to", timeout=20)
-    assert (done.returncode, b"this source cannot tell" in done.stderr) == (1, True)
+    assert (done.returncode, b"this source cannot tell" in done.stderr) == (2, True)
+
+
+def test_a_socket_that_cannot_tell_is_refused_before_another_rule_listens(place):
+    (place / "rules").write_text(f"unix://{place}/first unix://{place}/to allow=self\ntcp://127.0.0.1:any unix://{place}/to allow=self\n")
+    done = run("relay", "--rules", str(place / "rules"), timeout=20)
+    assert (done.returncode, b"tcp://127.0.0.1:any: --allow self: this source cannot tell" in done.stderr) == (2, True)
+    with listener(place / "door") as door:
+        (place / "rules").write_text(f"unix://{place}/first unix://{place}/to\nfd://{door.fileno()} unix://{place}/to allow=7\n")
+        with running("relay", "-v", "--rules", str(place / "rules"), pass_fds=[door.fileno()], stderr=subprocess.PIPE) as r:
+            assert r.wait(10) == 2
+            said = r.stderr.read().decode()
+            assert "this source cannot tell a peer's CID" in said and f"listening on unix://{place}/first" not in said
 
 
 @pytest.mark.parametrize("words, why", [

@@ -89,9 +89,8 @@ int relay_check_allow(const struct relay_rule *rule, virtsock_scheme scheme)
 
         if (can_tell(&one, scheme))
             continue;
-        report_line("%s: --allow %s: this source cannot tell %s", rule->from.text, text,
-                    one.privileged && !can_tell(&plain, scheme) ? "a peer's port" : cannot[one.asks]);
-        return EXIT_FAILED;
+        return report_usage("%s: --allow %s: this source cannot tell %s", rule->from.text, text,
+                            one.privileged && !can_tell(&plain, scheme) ? "a peer's port" : cannot[one.asks]);
     }
     return EXIT_DONE;
 }

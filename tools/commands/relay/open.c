@@ -48,7 +48,17 @@ static int ask_here(struct relay_rule *rule)
     return report_error(&err);
 }
 
-/* Before anything is opened: sources of which nobody can say who it is. */
+/* A socket that is there already. */
+static bool is_passed(const struct relay_rule *rule)
+{
+    const struct relay_end *from = &rule->from;
+
+    return from->kind == RELAY_STANDARD || from->kind == RELAY_ACTIVATED
+        || (from->kind == RELAY_ADDRESS && virtsock_address_scheme(from->address) == VIRTSOCK_SCHEME_FD);
+}
+
+/* Before anything is opened: sources of which nobody can say who it is. Of sockets that are passed on it is seen when
+ * they are looked at, and that is before anybody listens. */
 static int check_source(const struct relay_rule *rule)
 {
     if (rule->limits.allow.count == 0)
@@ -58,6 +68,8 @@ static int check_source(const struct relay_rule *rule)
                             "(or give each rule its own allow=)", rule->from.text);
     if (rule->from.kind == RELAY_STANDARD && daemon_inetd() == -1)
         return report_usage("-: --allow cannot be kept: standard input is no socket, which could tell who it is");
+    if (relay_asks && !is_passed(rule))
+        return relay_check_allow(rule, virtsock_address_scheme(rule->from.address));
     return EXIT_DONE;
 }
 
@@ -151,14 +163,11 @@ static int adopt_activated(struct sources *s)
 static int open_address(struct sources *s)
 {
     struct relay_source *source = add(s);
-    virtsock_scheme      scheme = virtsock_address_scheme(s->rule->from.address);
-    bool                 fd = scheme == VIRTSOCK_SCHEME_FD;
+    bool                 fd = virtsock_address_scheme(s->rule->from.address) == VIRTSOCK_SCHEME_FD;
     virtsock_error       err;
 
     if (source == NULL)
         return report_no_memory();
-    if (relay_asks && !fd && relay_check_allow(s->rule, scheme) != EXIT_DONE)
-        return EXIT_FAILED;
     source->shared = fd;
     if (virtsock_listen(&source->listener, s->rule->from.address, s->rule->listening, &err) == VIRTSOCK_OK) {
         if (peer_give_group(s->rule->from.address, s->rule->limits.group, s->rule->limits.mode) != EXIT_DONE)
@@ -184,6 +193,20 @@ static int open_input(struct sources *s)
     return relay_open_standard(&source->client);
 }
 
+static int open_rule(struct sources *s, struct relay_rule *rule)
+{
+    if (rule->to.kind == RELAY_STANDARD && !daemon_has_pairs)
+        return relay_refuse_standard();
+    s->rule = rule;
+    switch (rule->from.kind) {
+    case RELAY_ADDRESS:   return open_address(s);
+    case RELAY_STANDARD:  return open_input(s);
+    case RELAY_ACTIVATED: return adopt_activated(s);
+    case RELAY_SYSLOG:    return relay_syslog_start(rule);
+    default:              return EXIT_DONE;             /* TO's alone */
+    }
+}
+
 int relay_open(struct relay_source **out, struct relay_rule *rules)
 {
     struct sources s = { .end = out };
@@ -193,28 +216,10 @@ int relay_open(struct relay_source **out, struct relay_rule *rules)
     for (struct relay_rule *rule = rules; rule != NULL && code == EXIT_DONE; rule = rule->next)
         if ((code = check_source(rule)) == EXIT_DONE)
             code = ask_here(rule);
-    for (; rules != NULL && code == EXIT_DONE; rules = rules->next) {
-        if (rules->to.kind == RELAY_STANDARD && !daemon_has_pairs)
-            return relay_refuse_standard();
-        s.rule = rules;
-        switch (rules->from.kind) {
-        case RELAY_ADDRESS:
-            code = open_address(&s);
-            break;
-        case RELAY_STANDARD:
-            code = open_input(&s);
-            break;
-        case RELAY_ACTIVATED:
-            code = adopt_activated(&s);
-            break;
-        case RELAY_COMMAND:             /* TO's alone */
-        case RELAY_NAMED:
-            break;
-        case RELAY_SYSLOG:
-            code = relay_syslog_start(rules);
-            break;
-        }
-    }
+    for (int passed = 1; passed >= 0; passed--)
+        for (struct relay_rule *rule = rules; rule != NULL && code == EXIT_DONE; rule = rule->next)
+            if (is_passed(rule) == (passed != 0))
+                code = open_rule(&s, rule);
     return code;
 }
 

@@ -17,8 +17,7 @@ int relay_check_allow(const struct relay_rule *rule, virtsock_scheme scheme)
     (void)scheme;
     if (rule->limits.allow.count == 0)
         return EXIT_DONE;
-    report_line("%s: --allow is for listeners here: nobody asks a client that is passed on", rule->from.text);
-    return EXIT_FAILED;
+    return report_usage("%s: --allow is for listeners here: nobody asks a client that is passed on", rule->from.text);
 }
 
 bool relay_admits(struct relay_rule *rule, const virtsock_stream *client, bool tell)
