@@ -487,6 +487,35 @@ def test_a_command_on_standard_input_and_for_inetd(place):
     assert (done.returncode, done.stdout) == (0, b"through")
 
 
+def test_bytes_of_commands_are_unknown(place):
+    """They have their clients' sockets: nobody has counted anything, and 0 would be a lie. Another rule's are told."""
+    (place / "rules").write_text(f"unix://{place}/from exec:/bin/cat\nunix://{place}/other unix://{place}/to\n")
+    with listener(place / "to") as server, relay(place, "--stats", "--json", "--rules", str(place / "rules"), ready="other", stdout=subprocess.PIPE) as r:
+        assert ask(place / "from", b"through") == b"through"
+        with connect(place / "other") as client, accept(server) as s:
+            s.sendall(b"12345")
+            s.close()
+            assert take(client, 9) == b"12345"
+        r.terminate()
+        command, other = json.loads(r.communicate(timeout=20)[0])
+    assert (command["accepted"], command["bytes"], command["bytes_back"]) == (1, None, None)
+    assert (other["accepted"], other["bytes"], other["bytes_back"]) == (1, 0, 5)
+    with relay(place, "--stats", f"unix://{place}/from", "exec:/bin/cat") as r:
+        r.terminate()
+        assert r.wait(10) == 0 and "bytes unknown bytes_back unknown" in r.log()
+
+
+def test_a_command_is_not_looked_at_for_idleness(place):
+    said = "--idle cannot be kept: a command has its client's own socket"
+    done = run("relay", "--idle", "1", f"unix://{place}/from", "exec:/bin/cat", timeout=10)
+    assert done.returncode == 2 and said in done.stderr.decode() and not (place / "from").exists()
+    (place / "rules").write_text(f"unix://{place}/a unix://{place}/b\nunix://{place}/from exec:/bin/cat\n")
+    done = run("relay", "--idle", "1", "--rules", str(place / "rules"), timeout=10)
+    assert done.returncode == 2 and f"{place}/rules:2: exec:/bin/cat: {said}" in done.stderr.decode()
+    with relay(place, "--idle", "forever", f"unix://{place}/from", "exec:/bin/cat"):
+        assert ask(place / "from", b"x") == b"x"
+
+
 @pytest.mark.parametrize("words, said", [
     (["exec:sshd"], "wanted is a program's path"),
     (["exec:/no/such/program"], "No such file or directory"),

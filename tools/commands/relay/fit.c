@@ -179,6 +179,15 @@ static const char *of_machine(const struct relay_end *to)
     return NULL;
 }
 
+/* What else TO cannot keep. A command has its client's own socket: whether anything moves there is not seen. */
+static const char *of_limits(const struct relay_end *to, const struct relay_limits *limits)
+{
+    if (to->kind == RELAY_COMMAND && limits->idle_ms != ARG_UNSET && limits->idle_ms != -1)
+        return "--idle cannot be kept: a command has its client's own socket, and the relay does not see whether anything "
+               "moves there (give each other rule its own idle=)";
+    return NULL;
+}
+
 /* --- A rule ------------------------------------------------------------------------------------------------------- */
 
 const char *relay_never(const struct relay_rule *rule, const struct relay_end **end)
@@ -199,6 +208,8 @@ const char *relay_never(const struct relay_rule *rule, const struct relay_end **
         return why;
     if (!has_room(room, to, false))
         return room;
+    if ((why = of_limits(to, &rule->limits)) != NULL)
+        return why;
     if (from->address != NULL && to->address != NULL && virtsock_address_equal(from->address, to->address))
         return "TO is FROM: it would be its own client, again and again";
     return of_pieces(pieces_of(from), pieces_of(to));

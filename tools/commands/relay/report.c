@@ -72,18 +72,21 @@ void relay_tell_end(struct relay_rule *rule, unsigned number, enum relay_ending 
 
 struct count {
     const char                  *name;
-    const atomic_uint_least64_t *value;
+    const atomic_uint_least64_t *value; /* NULL: not known */
 };
 
 #define COUNTS 10
 
-static void counts_of(const struct relay_counts *c, struct count out[COUNTS])
+/* Of a command's clients nobody knows their bytes: it has their sockets. */
+static void counts_of(const struct relay_rule *rule, struct count out[COUNTS])
 {
+    const struct relay_counts   *c = &rule->counts;
+    const bool                   sees = rule->to.kind != RELAY_COMMAND;
     static atomic_uint_least64_t unlogged;
     const struct count           all[COUNTS] = {
         { "accepted", &c->accepted }, { "active", &c->active }, { "unreached", &c->unreached }, { "broken", &c->broken }, { "idle", &c->idle },
         { "refused", &c->refused },
-        { "bytes", &c->bytes[0] }, { "bytes_back", &c->bytes[1] },
+        { "bytes", sees ? &c->bytes[0] : NULL }, { "bytes_back", sees ? &c->bytes[1] : NULL },
         { "lost", &c->lost },
         { "unlogged", &unlogged }       /* of the whole relay */
     };
@@ -99,12 +102,15 @@ static void print_json(struct relay_rule *rules)
 
     json_open(&j, NULL, '[');
     for (; rules != NULL; rules = rules->next) {
-        counts_of(&rules->counts, count);
+        counts_of(rules, count);
         json_open(&j, NULL, '{');
         json_text(&j, "from", rules->from.text);
         json_text(&j, "to", rules->to.text);
         for (int i = 0; i < COUNTS; i++)
-            json_number(&j, count[i].name, (int64_t)*count[i].value);
+            if (count[i].value != NULL)
+                json_number(&j, count[i].name, (int64_t)*count[i].value);
+            else
+                json_text(&j, count[i].name, NULL);
         json_close(&j, '}');
     }
     json_close(&j, ']');
@@ -124,9 +130,12 @@ void relay_tell_stats(struct relay_rule *rules)
     for (; rules != NULL; rules = rules->next) {
         size_t n = 0;
 
-        counts_of(&rules->counts, count);
+        counts_of(rules, count);
         for (int i = 0; i < COUNTS; i++)
-            n += (size_t)snprintf(line + n, sizeof line - n, " %s %" PRIuLEAST64, count[i].name, *count[i].value);
+            if (count[i].value != NULL)
+                n += (size_t)snprintf(line + n, sizeof line - n, " %s %" PRIuLEAST64, count[i].name, *count[i].value);
+            else
+                n += (size_t)snprintf(line + n, sizeof line - n, " %s unknown", count[i].name);
         report_line("%s to %s:%s", rules->from.text, rules->to.text, line);
     }
 }
