@@ -67,6 +67,42 @@ def test_a_rule(place, rule, said):
     refused(place, "--rules", str(place / "rules"), said=said)
 
 
+FOR_VSOCK = "--privileged-port is for vsock://CID:PORT: no other end has a source port"
+
+
+@pytest.mark.parametrize(
+    "to, said",
+    [
+        ("unix:///tmp/x", FOR_VSOCK),
+        ("tcp://127.0.0.1:1", FOR_VSOCK),
+        ("tcp://localhost:1", FOR_VSOCK),
+        ("vsock-mux://:1024/tmp/x", FOR_VSOCK),
+        ("hyperkit://:1024/tmp/x", FOR_VSOCK),
+        ("hvsock://parent/1024", FOR_VSOCK),
+        ("-", FOR_VSOCK),
+        ("exec:/bin/cat", FOR_VSOCK),
+        ("vsock://3:1024?half-close=framed", "--privileged-port cannot be kept with half-close=framed"),
+    ],
+)
+def test_a_source_port_where_there_is_none(place, to, said):
+    refused(place, "--privileged-port", f"unix://{place}/from", to, said=f"{to}: {said}")
+    (place / "rules").write_text(f"unix://{place}/from unix:///tmp/x\nunix://{place}/from1 {to} privileged-port=true\n")
+    if not to.startswith("exec:"):
+        refused(place, "--rules", str(place / "rules"), said=f"{place}/rules:2: {to}: {said}")
+    if to not in ("-", "tcp://localhost:1", "exec:/bin/cat"):
+        done = run("cat", "--privileged-port", to)
+        assert (done.returncode, done.stdout) == (2, b"") and f"{to}: {said}" in done.stderr.decode()
+
+
+def test_a_source_port_and_what_it_does_not_go_with(place):
+    refused(place, "--privileged-port", "--stays", "1", f"unix://{place}/from", "vsock://3:1024", said="--stays is for ways that accept early")
+    (place / "rules").write_text(f"unix://{place}/from vsock://3:1024 privileged-port=perhaps\n")
+    refused(place, "--rules", str(place / "rules"), said="privileged-port=perhaps: true or false")
+    for words in (["-l", "--privileged-port", "vsock://:1024"], ["--stays", "1", "--privileged-port", "vsock://3:1024"]):
+        done = run("cat", *words)
+        assert done.returncode == 2 and b"--privileged-port is for connecting, and without --stays" in done.stderr
+
+
 def test_a_max_of_0(place):
     refused(place, "--max", "0", f"unix://{place}/from", "unix:///tmp/x", said="a max of 0 would let nobody in")
 

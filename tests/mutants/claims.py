@@ -113,6 +113,7 @@ TIMED = ("tests/test_contract.py", "tests/test_wait.py", "tests/c/210_close.c", 
 EXCEPTIONS = {
     "core/message.c": "of AF_VSOCK alone: the tests of that boot machines",
     "tools/commands/relay/settings.c": "has no logic: what is not told",
+    "tools/platform/lowport_posix.c": "of AF_VSOCK alone: the tests of that boot machines",
     "tools/platform/loop_poll.c": "for systems without epoll: no build of Linux has it",
 }
 

@@ -143,3 +143,87 @@ def test_a_service_that_detaches(loopback_vm, kind):
     """Ready and stopping, told to a manager beyond AF_VSOCK that takes messages, or streams alone; and its log."""
     done = loopback_vm.run([str(PYTHON), "-c", SERVICE, kind, str(TOOL)], timeout=180)
     assert (done.code, done.text.splitlines()[1:]) == (0, ["as told"]), done.text
+
+
+# Tells the source ports of so many clients.
+SEES = """
+import socket, sys
+s = socket.socket(socket.AF_VSOCK)
+s.bind((socket.VMADDR_CID_ANY, int(sys.argv[1])))
+s.listen()
+print("listening", flush=True)
+for _ in range(int(sys.argv[2])):
+    client, (_, port) = s.accept()
+    print("from", port, flush=True)
+    client.sendall(client.recv(99))
+    client.close()
+"""
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+
+def test_a_source_port_below_1024(loopback_vm):
+    """For those who ask with :privileged: each of many clients has one, and the bytes go through; others are refused."""
+    vm, at = loopback_vm, f"vsock://1:{PORT + 10}"
+    with (
+        vm.start([str(TOOL), "relay", "-v", "--allow", "1:privileged", f"vsock://:{PORT + 10}", "unix:///tmp/echo"]) as door,
+        vm.start([str(TOOL), "cat", "-l", "--echo", "-v", "unix:///tmp/echo"]) as echo,
+        vm.start([str(TOOL), "relay", "-v", "--privileged-port", "unix:///tmp/low", at]) as low,
+        vm.start([str(TOOL), "relay", "-v", "unix:///tmp/high", at]) as high,
+    ):
+        for job in door, echo, low, high:
+            job.expect("listening on", 60)
+        assert vm.run(f"for i in 1 2 3; do printf low | {TOOL} cat unix:///tmp/low; done", 60) == (0, b"lowlowlow")
+        assert vm.run(f"printf high | {TOOL} cat unix:///tmp/high", 60).text != "high"
+        door.expect("refused, as no --allow admits it: vsock://1:", 60)
+        assert vm.run(f"printf cat | {TOOL} cat --privileged-port {at}", 60) == (0, b"cat")
+        assert vm.run(f"printf pass | {TOOL} relay --privileged-port - {at}", 60) == (0, b"pass")
+
+
+def test_source_ports_are_others_each_time(loopback_vm):
+    vm, port = loopback_vm, PORT + 11
+    with vm.start([str(PYTHON), "-ISc", SEES, str(port), "4"]) as sees:
+        sees.expect("listening", 60)
+        for _ in range(2):
+            assert vm.run(f"printf x | {TOOL} relay --privileged-port - vsock://1:{port}", 60) == (0, b"x")
+        assert vm.run(f"printf x | {TOOL} cat --privileged-port vsock://1:{port}", 60) == (0, b"x")
+        assert vm.run(f"printf x | {TOOL} cat vsock://1:{port}", 60) == (0, b"x")
+        assert sees.wait(60).code == 0
+        ports = [int(found) for found in re.findall(rb"from (\d+)", sees.output())]
+    assert [512 <= one < 1024 for one in ports] == [True, True, True, False]
+
+
+TAKES = """
+import socket, time
+taken = [socket.socket(socket.AF_VSOCK) for _ in range(512, 1024)]
+for port, s in enumerate(taken, 512):
+    s.bind((socket.VMADDR_CID_ANY, port))
+print("all are taken", flush=True)
+time.sleep(5)
+"""
+
+
+def test_source_ports_that_are_taken(loopback_vm):
+    """Who comes then waits for one, as for a descriptor; a server that comes late is found with --wait."""
+    vm, at = loopback_vm, f"vsock://1:{PORT + 12}"
+    with (
+        vm.start([str(TOOL), "cat", "-l", "--echo", "-v", at.replace("1:", ":", 1)]) as echo,
+        vm.start([str(TOOL), "relay", "-v", "--privileged-port", "unix:///tmp/taken", at]) as relay,
+        vm.start(["sh", "-c", f"ulimit -n 2000; exec '{PYTHON}' -ISc '{TAKES}'"]) as taken,
+    ):
+        echo.expect("listening on", 60)
+        relay.expect("listening on", 60)
+        taken.expect("all are taken", 60)
+        done = vm.run(f"{TOOL} cat --privileged-port {at} </dev/null", 60)
+        assert done.code == 1 and "every source port from 512 to 1023 is taken" in done.text, done.text
+        assert vm.run(f"printf later | {TOOL} cat unix:///tmp/taken", 60) == (0, b"later")
+    late = f"(sleep 1; exec {TOOL} cat -l --echo {at.replace('1:', ':', 1)}) & printf late | {TOOL} cat --privileged-port --wait 30 {at}; kill $!"
+    assert vm.run(late, 60).text.startswith("late")
+
+
+def test_a_source_port_that_this_process_may_not_have(loopback_vm):
+    """Refused before anybody could connect, and told what is missing; with nobody there, as ever."""
+    for words in (["relay", "--privileged-port", "unix:///tmp/never", "vsock://1:7999"], ["cat", "--privileged-port", "vsock://1:7999"]):
+        done = loopback_vm.run([*NOBODY, str(TOOL), *words], 60)
+        assert done.code == 2 and "needs CAP_NET_BIND_SERVICE" in done.text, done.text
+    done = loopback_vm.run(["timeout", "30", str(TOOL), "cat", "--privileged-port", "--wait", "1", "vsock://1:7999"], 60)
+    assert done.code == 1 and "nobody listens there" in done.text, done.text

@@ -7,6 +7,7 @@
 
 #include "commands/commands.h"
 #include "common/peer.h"
+#include "common/privileged.h"
 #include "common/report.h"
 #include "common/serve.h"
 #include "common/service.h"
@@ -18,7 +19,7 @@
 #define CHUNK    65536
 
 static struct {
-    bool            listen, echo, registers;
+    bool            listen, echo, registers, privileged;
     struct way_told way;
     int64_t         quiet_ms;
 } set = { .quiet_ms = ARG_UNSET };
@@ -197,12 +198,18 @@ static int talk_with(const virtsock_address *address)
 
     if (set.listen)
         return set.echo ? serve(address, NULL) : wait_for_client(address);
+    if (set.privileged) {
+        const struct privileged_way way = { address, peer_settings.timeout_ms, peer_settings.wait_ms };
+
+        return privileged_connect(&stream, &way, &err) == VIRTSOCK_OK ? converse(stream, address) : report_error(&err);
+    }
     return peer_connect(&stream, address, &err) == VIRTSOCK_OK ? converse(stream, address) : EXIT_FAILED;
 }
 
 static int run(char **operand, int count)
 {
     virtsock_address *address;
+    const char       *why;
     int               code = peer_options(set.listen);
 
     if (code != EXIT_DONE)
@@ -213,12 +220,16 @@ static int run(char **operand, int count)
         return report_usage("--no-half-close, --half-close and --quiet are for one conversation, and --echo for many");
     if (set.registers && !set.listen)
         return report_usage("--register is for listening: virtsock cat -l --register ADDRESS");
+    if (set.privileged && (set.listen || peer_settings.stays_ms != ARG_UNSET))
+        return report_usage("--privileged-port is for connecting, and without --stays");
     if (count == 0) {                   /* as hvcat; but there a client's was every CID */
         operand[0] = set.listen ? "vsock://:80" : "vsock://local:80";
         report_line("no address: %s is taken", operand[0]);
     }
     if ((code = peer_address(&address, operand[0], PORT_HVCAT)) != EXIT_DONE)
         return code;
+    if (set.privileged && (why = privileged_never(address)) != NULL)
+        return report_usage("%s: %s", operand[0], why);
     if (set.registers)
         code = service_register(address, "virtsock cat");
     if (code == EXIT_DONE)
@@ -232,6 +243,7 @@ static const struct arg args[] = {
     { 'e', "echo", NULL, ARG_FLAG, &set.echo, "with -l: send back what comes, to any number of clients" },
     { 0, "register", NULL, ARG_FLAG, &set.registers, "with -l: first register the Hyper-V service, on a Windows host" },
     { 0, "register-guid", NULL, ARG_FLAG, &set.registers, "the same, as hvcat has it" },
+    { 0, "privileged-port", NULL, ARG_FLAG, &set.privileged, PRIVILEGED_HELP },
     ARGS_WAY(set.way),
     { 0, "quiet", "SECONDS", ARG_SECONDS, &set.quiet_ms, "where it is kept back: a peer that says nothing for so long has ended; 5 unless told" },
     ARGS_PEER,

@@ -161,6 +161,8 @@ static int wrong(const struct command *command)
 const char *args_store(const struct arg *arg, const char *value)
 {
     switch (arg->kind) {
+    case ARG_FLAG:
+        return parse_bool(value, arg->to) ? NULL : "true or false";
     case ARG_SECONDS:
         return parse_seconds(value, arg->to) ? NULL : "seconds, as 10, 0.5 or forever";
     case ARG_OCTAL:

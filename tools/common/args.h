@@ -73,7 +73,8 @@ int args_read(const struct command *command, int argc, char **argv, char **opera
 /* An option whose value may be left out. */
 bool args_value_is_optional(const struct arg *arg);
 
-/* One value into its place: NULL, or what is wanted there instead. For ARG_SECONDS, ARG_OCTAL, ARG_NUMBER, ARG_TEXT and ARG_LIST. */
+/* One value into its place: NULL, or what is wanted there instead. For ARG_FLAG, ARG_SECONDS, ARG_OCTAL, ARG_NUMBER,
+ * ARG_TEXT and ARG_LIST. */
 const char *args_store(const struct arg *arg, const char *value);
 
 void args_print_version(void);

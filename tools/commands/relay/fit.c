@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/privileged.h"
 #include "platform/daemon.h"
 #include "platform/host.h"
 #include "platform/tool.h"
@@ -185,7 +186,9 @@ static const char *of_limits(const struct relay_end *to, const struct relay_limi
     if (to->kind == RELAY_COMMAND && limits->idle_ms != ARG_UNSET && limits->idle_ms != -1)
         return "--idle cannot be kept: a command has its client's own socket, and the relay does not see whether anything "
                "moves there (give each other rule its own idle=)";
-    return NULL;
+    if (limits->privileged && limits->stays_ms != ARG_UNSET)
+        return "--stays is for ways that accept early, and --privileged-port for vsock://, which does not";
+    return limits->privileged ? privileged_never(to->address) : NULL;
 }
 
 /* --- A rule ------------------------------------------------------------------------------------------------------- */

@@ -46,6 +46,7 @@ struct relay_pair {
     int64_t            pause_us;        /* before that, or, starved, before the next step */
     struct relay_talk *talk;            /* THREADED */
     struct relay_try  *naming;          /* CONNECTING, to a name */
+    struct privileged *privileged;      /* CONNECTING, from such a port */
     int64_t            child;           /* THREADED, by a thread that waits for its end: the command; 0: none */
     unsigned           number;
     virtsock_status    stepped;         /* for pair_begin */

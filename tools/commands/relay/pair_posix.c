@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/peer.h"
+#include "common/privileged.h"
 #include "platform/child.h"
 #include "platform/daemon.h"
 #include "platform/tool.h"
@@ -166,9 +167,12 @@ static void await_step(struct relay_pair *pair)
     virtsock_fd fd;
     int         events, timeout_ms;
 
-    if (pair->end[1] == NULL)           /* a name is looked up: it is due already */
+    if (pair->privileged != NULL)
+        privileged_wants(pair->privileged, &fd, &events, &timeout_ms);
+    else if (pair->end[1] == NULL)      /* a name is looked up: it is due already */
         return;
-    virtsock_stream_wants(pair->end[1], &fd, &events, &timeout_ms);
+    else
+        virtsock_stream_wants(pair->end[1], &fd, &events, &timeout_ms);
     pair->due_us = timeout_ms < 0 ? INT64_MAX : tool_now_us() + (int64_t)timeout_ms * 1000;
     if (fd != -1 && !loop_watch(pair->worker->loop, &pair->watch[1], fd, events))
         pair->due_us = tool_now_us() + RELAY_PAUSE_US;
@@ -185,6 +189,11 @@ virtsock_status pair_step(struct relay_pair *pair, virtsock_error *err)
         return VIRTSOCK_OK;
     if (rule->to.kind == RELAY_NAMED)
         return relay_try_named(&pair->naming, &pair->end[1], rule, &pair->due_us, err);
+    if (rule->limits.privileged) {
+        const struct privileged_way way = { rule->to.address, rule->limits.timeout_ms, rule->limits.wait_ms };
+
+        return privileged_step(&pair->privileged, &pair->end[1], &way, err);
+    }
     if (pair->end[1] == NULL)
         status = virtsock_connect_start(&pair->end[1], rule->to.address, rule->connecting, err);
     if (status == VIRTSOCK_OK)
@@ -311,7 +320,9 @@ void pair_end(struct relay_pair *pair, enum relay_ending ending, const virtsock_
     relay_tell_end(pair->rule, pair->number, ending, bytes, err);
     free(pair->talk);
     free(pair->naming);
+    privileged_free(pair->privileged);
     pair->talk = NULL;
+    pair->privileged = NULL;
     pair->naming = NULL;
     starve(pair, false);
     flow_keep_end(pair, false);

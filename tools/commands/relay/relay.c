@@ -6,6 +6,7 @@
 #include "relay.h"
 
 #include "commands/commands.h"
+#include "common/privileged.h"
 #include "common/report.h"
 #include "platform/daemon.h"
 #include "platform/tool.h"
@@ -123,6 +124,7 @@ static const struct arg args[] = {
     { 0, "timeout", "SECONDS", ARG_SECONDS, &relay_settings.limits.timeout_ms, "connecting to TO: give an attempt up after that" },
     { 0, "wait", "SECONDS", ARG_SECONDS, &relay_settings.limits.wait_ms, "connecting to TO: try again until it is there, so long at most" },
     { 0, "stays", "SECONDS", ARG_SECONDS, &relay_settings.limits.stays_ms, "connecting to TO: if it hangs up within that, it is not there yet" },
+    { 0, "privileged-port", NULL, ARG_FLAG, &relay_settings.limits.privileged, PRIVILEGED_HELP },
     ARGS_WAY(relay_settings.way),
     { 0, "drain", "SECONDS", ARG_SECONDS, &relay_settings.drain_ms, "asked to end: wait for conversations, so long at most; 10 unless told" },
     { 0, "threads", "N", ARG_NUMBER, &relay_settings.threads, "that serve; one a processor, and 4 at most, unless told" },

@@ -42,6 +42,7 @@ struct relay_limits {
     int64_t         timeout_ms, wait_ms, stays_ms, idle_ms, mode, max;
     struct arg_list allow;
     const char     *group;
+    bool            privileged;         /* TO sees a source port below 1024 */
 };
 
 struct relay_counts {

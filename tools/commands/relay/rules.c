@@ -199,6 +199,7 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
         { 0, "idle", NULL, ARG_SECONDS, &limits->idle_ms, NULL },
         { 0, "max", NULL, ARG_NUMBER, &limits->max, NULL },
         { 0, "mode", NULL, ARG_OCTAL, &limits->mode, NULL },
+        { 0, "privileged-port", NULL, ARG_FLAG, &limits->privileged, NULL },
         { 0, "timeout", NULL, ARG_SECONDS, &limits->timeout_ms, NULL },
         { 0, "wait", NULL, ARG_SECONDS, &limits->wait_ms, NULL },
         { 0, "stays", NULL, ARG_SECONDS, &limits->stays_ms, NULL }
@@ -216,7 +217,7 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
         return want == NULL ? EXIT_DONE : wrong(place, word, want);
     }
     return wrong(place, word,
-                 "after FROM and TO there may be allow=, group=, idle=, max=, mode=, stays=, timeout= and wait=");
+                 "after FROM and TO there may be allow=, group=, idle=, max=, mode=, privileged-port=, stays=, timeout= and wait=");
 }
 
 /* --- Rules ------------------------------------------------------------------------------------------------------------- */

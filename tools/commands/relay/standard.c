@@ -4,6 +4,7 @@
  * thread a direction, and are one end of a pair of sockets so: cat.c says why. And TO, which they may be. See relay.h.
  */
 #include "common/peer.h"
+#include "common/privileged.h"
 #include "common/report.h"
 #include "platform/daemon.h"
 #include "platform/tool.h"
@@ -101,6 +102,11 @@ virtsock_status relay_connect(virtsock_stream **out, const struct relay_rule *ru
     }
     if (rule->to.kind == RELAY_NAMED)
         return relay_connect_named(out, rule, err);
+    if (rule->limits.privileged) {
+        const struct privileged_way way = { rule->to.address, rule->limits.timeout_ms, rule->limits.wait_ms };
+
+        return privileged_connect(out, &way, err);
+    }
     if (rule->to.kind != RELAY_STANDARD)
         return virtsock_connect(out, rule->to.address, rule->connecting, err);
     *err = (virtsock_error){ .status = VIRTSOCK_E_SYSTEM, .op = "connect", .message = "standard output: it cannot be had" };
