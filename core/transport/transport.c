@@ -35,12 +35,12 @@ static virtsock_status misfit(const struct vs_transport *t, const virtsock_addre
     if (address->type == VIRTSOCK_TYPE_DGRAM)
         return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "no transport has datagrams: use type=stream or type=seqpacket");
     if (messages && !t->seqpacket)
-        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "this transport carries streams alone: leave type=seqpacket out");
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "this way carries streams alone: leave type=seqpacket out");
     if (messages && address->half_close == VIRTSOCK_HALF_CLOSE_FRAMED)
         return vs_because(why, VIRTSOCK_E_INVALID,
                           "frames make a stream of bytes: half-close=framed and type=seqpacket exclude each other");
     if (odd == 0 && address->text[0] == '@' && (set & VS_OPTION_BIT(VIRTSOCK_OPTION_SOCKET_MODE)) != 0)
-        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "an abstract name has no SOCKET_MODE: say by rules whom to take");
+        return vs_because(why, VIRTSOCK_E_UNSUPPORTED, "an abstract name has no SOCKET_MODE: rules say whom to take");
     if (odd == 0)
         return VIRTSOCK_OK;
     while ((odd >> option & 1) == 0)

@@ -66,9 +66,7 @@ static virtsock_status connect_step(struct vs_attempt *a, struct vs_cause *why)
 {
     struct vs_end to;
 
-    if (vs_unix_end(&to, a->address, "", why) != VIRTSOCK_OK)
-        return why->status;
-    return vs_unix_connect(a, &to, why);
+    return vs_unix_end(&to, a->address, "", why) == VIRTSOCK_OK ? vs_unix_connect(a, &to, why) : why->status;
 }
 
 /* --- Listening ---------------------------------------------------------------------------------------------------- */

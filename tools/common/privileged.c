@@ -62,7 +62,8 @@ static virtsock_status fail(virtsock_error *err, const virtsock_address *to, int
     *err = (virtsock_error){ .status = lowport_status(code, &text), .os_code = code > 0 ? code : 0,
                              .scheme = VIRTSOCK_SCHEME_VSOCK, .op = "connect" };
     tool_code_text(code, words, sizeof words);
-    snprintf(err->message, sizeof err->message, "connect %.60s: %.150s", where != NULL ? where : "", text != NULL ? text : words);
+    snprintf(err->message, sizeof err->message, "connect %.60s: %.150s", where != NULL ? where : "",
+             text != NULL ? text : words);
     free(where);
     return err->status;
 }
@@ -127,10 +128,11 @@ virtsock_status privileged_step(struct privileged **place, virtsock_stream **out
 void privileged_wants(const struct privileged *it, virtsock_fd *fd, int *events, int *timeout_ms)
 {
     const int64_t at_us = it->fd != -1 ? it->late_us : it->due_us, left_us = at_us - tool_now_us();
+    const int64_t left_ms = left_us <= 0 ? 0 : left_us / 1000 + 1;
 
     *fd = it->fd;
     *events = it->fd != -1 ? VIRTSOCK_WANT_SEND : 0;
-    *timeout_ms = at_us == INT64_MAX ? -1 : left_us <= 0 ? 0 : left_us / 1000 >= INT32_MAX ? INT32_MAX : (int)(left_us / 1000) + 1;
+    *timeout_ms = at_us == INT64_MAX ? -1 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
 }
 
 void privileged_free(struct privileged *it)

@@ -92,7 +92,8 @@ int lowport_result(virtsock_fd fd)
 
 int lowport_connect(virtsock_fd fd, uint32_t cid, uint32_t port, bool to_host)
 {
-    const struct vm_address to = { .family = VM_FAMILY, .port = port, .cid = cid, .flags = to_host ? VM_FLAG_TO_HOST : 0 };
+    const struct vm_address to = { .family = VM_FAMILY, .port = port, .cid = cid,
+                                   .flags = to_host ? VM_FLAG_TO_HOST : 0 };
 
     if (connect((int)fd, (const struct sockaddr *)&to, sizeof to) == 0)
         return lowport_result(fd);
@@ -137,8 +138,8 @@ virtsock_status lowport_status(int code, const char **text)
         const char     *text;
     } known[] = {
         { LOWPORT_DENIED, VIRTSOCK_E_DENIED,
-          "a source port below 1024 needs CAP_NET_BIND_SERVICE, and this process has it not (in the kernel's first user "
-          "namespace)" },
+          "a source port below 1024 needs CAP_NET_BIND_SERVICE, and this process has it not (in the kernel's first "
+          "user namespace)" },
         { LOWPORT_TAKEN, VIRTSOCK_E_NO_RESOURCES, "every source port from 512 to 1023 is taken" },
         { LOWPORT_LATE, VIRTSOCK_E_TIMEOUT, "no answer in the time for one attempt" },
         { ECONNREFUSED, VIRTSOCK_E_REFUSED, "nobody listens there" },

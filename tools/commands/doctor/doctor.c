@@ -89,9 +89,10 @@ static void judge(const virtsock_address *address, const virtsock_error *err, co
 
     if (uses_path(address) && !set.listen && led_nowhere && tell_path(address, err->os_code))
         return;
-    if (peer_is_abstract(address) && !set.listen && err->status == VIRTSOCK_E_REFUSED) {        /* no file was left behind */
+    if (peer_is_abstract(address) && !set.listen && err->status == VIRTSOCK_E_REFUSED) {
         finding_problem("nobody-listens", "start its program: such a name is gone with it, and a path is another thing",
-                        err->os_code, "connect unix://%s: nobody listens there", virtsock_address_text(address, VIRTSOCK_PART_PATH));
+                        err->os_code, "connect unix://%s: nobody listens there",
+                        virtsock_address_text(address, VIRTSOCK_PART_PATH));        /* no file was left behind */
         return;
     }
     if (doctor_kind_of(virtsock_address_scheme(address)) == VIRTSOCK_SCHEME_VSOCK)

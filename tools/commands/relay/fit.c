@@ -184,8 +184,8 @@ static const char *of_machine(const struct relay_end *to)
 static const char *of_limits(const struct relay_end *to, const struct relay_limits *limits)
 {
     if (to->kind == RELAY_COMMAND && limits->idle_ms != ARG_UNSET && limits->idle_ms != -1)
-        return "--idle cannot be kept: a command has its client's own socket, and the relay does not see whether anything "
-               "moves there (give each other rule its own idle=)";
+        return "--idle cannot be kept: a command has its client's own socket, and the relay does not see whether "
+               "anything moves there (give each other rule its own idle=)";
     if (limits->privileged && limits->stays_ms != ARG_UNSET)
         return "--stays is for ways that accept early, and --privileged-port for vsock://, which does not";
     return limits->privileged ? privileged_never(to->address) : NULL;

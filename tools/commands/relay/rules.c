@@ -217,7 +217,8 @@ static int read_limit(struct relay_limits *limits, const char *word, const struc
         return want == NULL ? EXIT_DONE : wrong(place, word, want);
     }
     return wrong(place, word,
-                 "after FROM and TO there may be allow=, group=, idle=, max=, mode=, privileged-port=, stays=, timeout= and wait=");
+                 "after FROM and TO there may be allow=, group=, idle=, max=, mode=, privileged-port=, stays=, timeout= "
+                 "and wait=");
 }
 
 /* --- Rules ------------------------------------------------------------------------------------------------------------- */
