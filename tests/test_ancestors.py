@@ -35,6 +35,17 @@ LINES = [
     ("stress", "-c vsock://3:80 -i 1 -e=false", "connect vsock://3:80"),
     ("stress", f"-c hvsock://{VM} -i 1", f"connect hvsock://{VM}/3049197c-facb-11e6-bd58-64006a7986d3"),
     ("stress", "-c hvsock://parent -i 1", "connect hvsock://parent/3049197c-facb-11e6-bd58-64006a7986d3"),
+    ("stress", "-c vsock://3: -i 1", "connect vsock://3:22099"),
+    ("stress", "-c vsock://3:1235 -m hyperkit:/nowhere/ -i 1", "connect hyperkit://3:1235/nowhere/"),
+    ("stress", "-s vsock -m hyperkit:/nowhere/", "listen hyperkit://:22099/nowhere/"),
+    ("stress", "-c vsock://3:80 -m docker -i 1", "connect hyperkit://3:80/"),
+    ("stress", "-s unix:///nowhere/x", "listen unix:///nowhere/x"),
+    ("stress", "-c unix:///nowhere/x -i 1", "connect unix:///nowhere/x"),
+    ("stress", "-s tcp4://192.0.2.1", "listen tcp://192.0.2.1:5303"),
+    ("stress", "-s tcp6://[2001:db8::1]:80", "listen tcp://[2001:db8::1]:80"),
+    ("stress", "-s udp4://192.0.2.1", "udp://192.0.2.1:5303"),
+    # sock_stress of mirage/ocaml-hvsock, whose -v is a flag
+    ("stress", f"-c hvsock://{VM} -p 1 -i 1 -l 65536 --verbose", f"connect hvsock://{VM}/3049197c-facb-11e6-bd58-64006a7986d3"),
     # hvstress: its usage()
     ("stress", "-s -vsock", "listen vsock://:810097020"),
     ("stress", "-s -1 -vsock -i 10 -a -v -v", "listen vsock://:810097020"),
@@ -76,6 +87,7 @@ LINES = [
     ("relay", f"-inport {TEMPLATE}:unix:/run/docker.sock -pidfile /nowhere/pid", "listen vsock://:80"),
     ("relay", "-inport=2376:unix:/a -inport=2377:unix:/b -detach=false -pidfile=/nowhere/pid", "listen vsock://:2376"),
     ("relay", "-detach -inport 2376:unix:/a", "listen vsock://:2376"),
+    ("relay", "--detach=true --inport 2376:unix:/a --pidfile /nowhere/pid", "listen vsock://:2376"),
     ("relay", "-inport 2376:unix:@docker", "listen vsock://:2376"),
 ]
 
@@ -93,8 +105,17 @@ def test_a_socket_s_name_of_vsudd_s_syslog(tmp_path):
     assert code == 1 and "in use" in said.lower(), said
 
 
-def test_registering_as_hvcat():
-    code, said = tried("cat", "-l", "--register-guid", f"hvsock:///{TEMPLATE}")
+def test_a_service_of_vsudd_s_syslog(tmp_path):
+    """A GUID is as good as its port."""
+    (tmp_path / "log").write_text("a file")
+    code, said = tried("relay", "-syslog", f"{TEMPLATE}:{tmp_path}/log")
+    assert code == 1 and "in use" in said.lower(), said
+
+
+@pytest.mark.parametrize("word", ["--register-guid", "--register"])
+def test_registering_as_hvcat(word):
+    """cmdliner takes what a word begins with, and its README says so."""
+    code, said = tried("cat", "-l", word, f"hvsock:///{TEMPLATE}")
     assert code == 1 and "registers" in said
 
 
@@ -110,6 +131,8 @@ def test_registering_as_hvcat():
         ("echo -s parent", "no address to listen on"),
         ("echo -c unix:///x -vsock", "an address says its scheme"),
         ("bench -c abc -vsock -C", '-vsock "abc": wanted is loopback, parent or a CID'),
+        ("bench -c loopback -L", "a plain server sends nothing back: --latency needs virtsock bench -s"),
+        ("bench -s -c loopback -B", "-s"),
         ("relay -inport 80:unix:/x -detach=no", "--detach takes no value but true and false"),
         ("relay -inport 80:tcp:/x", "wanted is PORT:unix:PATH"),
         ("cat -v=1", "--verbose takes no value"),
