@@ -52,7 +52,8 @@ static const struct {
     { VIRTSOCK_E_TIMEOUT, "connect", "see whether the peer runs and listens, or give it more time (WAIT, CONNECT_TIMEOUT)" },
     { VIRTSOCK_E_IN_USE, "listen", "choose another port or path, or end the other listener" },
     { VIRTSOCK_E_IN_USE, NULL, "wait until the other call has returned" },
-    { VIRTSOCK_E_NAME_TOO_LONG, NULL, "use a shorter path, or a relative one (unix:///./NAME) from its directory" },
+    { VIRTSOCK_E_NAME_TOO_LONG, NULL, "use a shorter path, or a relative one (unix:///./NAME) from its directory; a "
+                                      "listener of a multiplexer adds _PORT to it" },
     { VIRTSOCK_E_RESET, NULL, "connect again; what was on its way may be lost" },
     { VIRTSOCK_E_INTERRUPTED, "connect", "look at your signals, and call again: virtsock_stream_connect goes on, virtsock_connect begins anew" },
     { VIRTSOCK_E_INTERRUPTED, "send", "look at your signals, and send what is left; of a message a part may have gone, and then no other can" },

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_relay import accept, connect, frames, listener, place, relay  # noqa: F401
+from test_relay import accept, activated, connect, frames, listener, place, relay  # noqa: F401
 from test_relay_ends import conversation, port_of, take, takes_no_more
 from test_relay_service import talk, watched
 from test_tools import TOOL, eventually, run, running
@@ -436,6 +436,12 @@ def ask(path, data=b""):
 
 def children(process):
     return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+
+def test_what_was_passed_on_and_is_no_socket(place):
+    with open(place / "file", "w") as file, activated(place, [file], "x", "activated", f"unix://{place}/to") as r:
+        assert r.wait(10) == 1
+        assert "activated: descriptor 3, which was passed on:" in r.log() and "no socket" in r.log()
 
 
 def test_a_command_for_each_client(place):

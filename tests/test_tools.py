@@ -199,6 +199,11 @@ def test_closed_output_is_a_failure(tmp_path, address):
     assert done.stderr == b"virtsock: standard output: Broken pipe\n"
 
 
+def test_what_a_multiplexer_adds_to_a_path(tmp_path):
+    done = run("cat", "-l", "vsock-mux://:52/tmp/" + "a" * 100, timeout=10)
+    assert done.returncode == 1 and b"a listener of a multiplexer adds _PORT to it" in done.stderr
+
+
 def test_unread_input_is_a_failure(tmp_path, address):
     with peer(tmp_path, lambda c: c.recv(1)):
         done = run("cat", address, input=BIG)

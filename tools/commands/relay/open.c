@@ -3,6 +3,7 @@
  * What the rules of `virtsock relay` take clients from: listeners, sockets that were passed on, standard input and output.
  * See relay.h.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,7 @@ static int adopt(struct sources *s, virtsock_fd fd)
     }
     if (virtsock_stream_from_fd(&source->client, fd, s->rule->connecting, &err) == VIRTSOCK_OK)
         return ask(source);
+    report_line("%s: descriptor %" PRId64 ", which was passed on:", s->rule->from.text, (int64_t)fd);
     return report_error(&err);
 }
 
