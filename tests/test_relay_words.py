@@ -496,7 +496,8 @@ def test_a_command_on_standard_input_and_for_inetd(place):
 def test_bytes_of_commands_are_unknown(place):
     """They have their clients' sockets: nobody has counted anything, and 0 would be a lie. Another rule's are told."""
     (place / "rules").write_text(f"unix://{place}/from exec:/bin/cat\nunix://{place}/other unix://{place}/to\n")
-    with listener(place / "to") as server, relay(place, "--stats", "--json", "--rules", str(place / "rules"), ready="other", stdout=subprocess.PIPE) as r:
+    words = ["--stats", "--json", "--rules", str(place / "rules")]
+    with listener(place / "to") as server, relay(place, *words, ready="other", stdout=subprocess.PIPE) as r:
         assert ask(place / "from", b"through") == b"through"
         with connect(place / "other") as client, accept(server) as s:
             s.sendall(b"12345")

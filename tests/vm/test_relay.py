@@ -216,7 +216,8 @@ def test_source_ports_that_are_taken(loopback_vm):
         done = vm.run(f"{TOOL} cat --privileged-port {at} </dev/null", 60)
         assert done.code == 1 and "every source port from 512 to 1023 is taken" in done.text, done.text
         assert vm.run(f"printf later | {TOOL} cat unix:///tmp/taken", 60) == (0, b"later")
-    late = f"(sleep 1; exec {TOOL} cat -l --echo {at.replace('1:', ':', 1)}) & printf late | {TOOL} cat --privileged-port --wait 30 {at}; kill $!"
+    server = f"(sleep 1; exec {TOOL} cat -l --echo {at.replace('1:', ':', 1)})"
+    late = f"{server} & printf late | {TOOL} cat --privileged-port --wait 30 {at}; kill $!"
     assert vm.run(late, 60).text.startswith("late")
 
 
