@@ -122,6 +122,30 @@ def test_a_socket_that_cannot_tell_is_refused_before_another_rule_listens(place)
             assert "this source cannot tell a peer's CID" in said and f"listening on unix://{place}/first" not in said
 
 
+@pytest.mark.parametrize("from_, rule, what", [
+    ("unix://{place}/from", "7", "a peer's CID"), ("unix://{place}/from", "host", "whether a peer is the host"),
+    ("unix://{place}/from", "parent", "whether a peer is the host"), ("unix://{place}/from", "local:privileged", "a peer's port"),
+    ("unix://{place}/from", "8ba03980-174a-43e7-852a-e5ec79a671c7", "a peer's VM"),
+    ("tcp://127.0.0.1:any", "self", "a peer's user"), ("tcp://127.0.0.1:any", "local", "whether a peer is local"),
+])
+def test_what_cannot_be_told_is_named(place, from_, rule, what):
+    done = run("relay", "--allow", rule, from_.format(place=place), f"unix://{place}/to", timeout=20)
+    assert done.stderr.decode().endswith(f"--allow {rule}: this source cannot tell {what}\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/unix"), reason="names that are no paths are Linux's")
+def test_a_listener_whose_name_is_no_address(place):
+    """It was passed on, and is of UNIX all the same."""
+    with socket.socket(socket.AF_UNIX) as door, listener(place / "to") as server, socket.socket(socket.AF_UNIX) as client:
+        door.bind(f"\0{place.name}\0more")
+        door.listen()
+        with activated(place, [door], "", "--allow", "self", "activated", f"unix://{place}/to"):
+            client.connect(door.getsockname())
+            with accept(server) as s:
+                client.sendall(b"x")
+                assert s.recv(1) == b"x"
+
+
 @pytest.mark.parametrize("words, why", [
     (["syslog:{place}/log", "unix://{place}/to"], "datagrams do not tell who sent them"),
     (["-", "unix://{place}/to"], "standard input is no socket"),
@@ -170,6 +194,18 @@ def test_the_refused_are_told_and_counted(place):
         eventually(lambda: r.log().count(f"unix://{place}/from: refused, as no --allow admits it: a client of user {ME} (process {os.getpid()})") == 3)
         nobody_came(server)
         assert counters(r) == {"accepted": 0, "active": 0, "refused": 3}
+
+
+def test_the_refused_are_told_to_who_asks(place):
+    """Without -v they are counted, and no line is written for each: anybody could fill a disk."""
+    words = "--stats", "--allow", OTHERS, f"unix://{place}/from", f"unix://{place}/to"
+    with running("relay", *words, stderr=subprocess.PIPE) as r:
+        eventually((place / "from").exists)
+        with connect(place / "from") as client:
+            end_of(client)
+        r.terminate()
+        said = r.communicate(timeout=20)[1].decode()
+    assert " refused 1 " in said and "no --allow" not in said
 
 
 ASK = """

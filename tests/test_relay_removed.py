@@ -110,6 +110,20 @@ def test_what_comes_back_is_the_same(place, folder):
         eventually(lambda: AGAIN in r.log())
 
 
+def test_what_comes_back_in_another_folder_is_watched_there(place, folder):
+    """The folder was made anew, under the same name, and moves away later."""
+    with listener(place / "to") as server, relay(place, f"unix://{folder}/s", f"unix://{place}/to") as r:
+        os.rename(folder / "s", place / "s")
+        folder.rmdir()
+        folder.mkdir()
+        os.rename(place / "s", folder / "s")
+        time.sleep(1)
+        assert "removed" not in r.log()
+        talk(folder / "s", server)
+        os.rename(folder, place / "elsewhere")
+        eventually(lambda: NOT_YET in r.log())
+
+
 def test_another_s_socket_is_left_alone(place, folder):
     with listener(place / "to") as server, relay(place, f"unix://{folder}/s", f"unix://{place}/to") as r:
         with listener(place / "other") as other:
@@ -179,6 +193,17 @@ def test_it_costs_nothing(place, need):
                 s.bind(str(place / f"other{number}"))
             os.unlink(place / f"other{number}")
             time.sleep(0.3)
+        assert (place / "trace").read_text().count("\n") - before == 0
+
+
+def test_it_costs_nothing_once_it_was_made_again(place, folder, need):
+    need(shutil.which("strace"), "strace is not installed")
+    with traced(place, [], f"unix://{folder}/s", f"unix://{place}/to"):
+        (folder / "s").unlink()
+        eventually(lambda: AGAIN in (place / "log").read_text())
+        time.sleep(0.5)
+        before = (place / "trace").read_text().count("\n")
+        time.sleep(0.5)
         assert (place / "trace").read_text().count("\n") - before == 0
 
 

@@ -304,6 +304,32 @@ def test_what_is_no_file_is_no_pid_file(place, kind):
     assert not (place / "from").exists()
 
 
+def test_a_pid_file_that_is_a_fifo_by_now_is_not_waited_for(place):
+    """Nobody writes to it, ever."""
+    pidfile = place / "pid"
+    with relay(place, "--pidfile", str(pidfile), f"unix://{place}/from", f"unix://{place}/to") as r:
+        eventually(lambda: pidfile.exists() and pidfile.read_text() == f"{r.pid}\n")
+        pidfile.unlink()
+        os.mkfifo(pidfile)
+        r.terminate()
+        assert r.wait(10) == 0
+    assert pidfile.is_fifo()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs a file of another's")
+def test_a_pid_file_whose_place_cannot_be_taken_leaves_nothing_beside_it(place):
+    """As in /tmp, where nobody removes what is another's."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o1777)
+        pidfile = Path(folder) / "pid"
+        pidfile.write_text("1\n")
+        pidfile.chmod(0o666)
+        os.chmod(place, 0o777)
+        done = run("relay", "--pidfile", str(pidfile), f"unix://{place}/from", f"unix://{place}/to", user=65534, timeout=20)
+        assert done.returncode == 1 and str(pidfile) in done.stderr.decode()
+        assert os.listdir(folder) == ["pid"]
+
+
 @pytest.mark.parametrize("what", ["socket", "file"])
 def test_a_datagram_socket_that_is_another_s_by_now_stays(place, what):
     with relay(place, f"syslog:{place}/log", f"unix://{place}/to", ready="datagrams at") as r:

@@ -91,6 +91,18 @@ def test_lost_is_what_is_lost(place):
     assert r.log().count("kept") == r.log().count("lost") == 1
 
 
+def test_each_time_that_the_collector_is_away_is_told(place):
+    with forwarding(place) as r, sender(place / "log.sock") as program:
+        for times in (1, 2):
+            program.send(b"one")
+            eventually(lambda times=times: r.log().count("kept until that changes") == times)
+            with listener(place / "to") as server:
+                program.send(b"two")
+                with accept(server) as s:
+                    assert take(s, 10) == b"3 one3 two"
+            (place / "to").unlink()
+
+
 def test_what_was_kept_is_lost_at_the_end(place):
     with forwarding(place, "--json", "--stats", stdout=subprocess.PIPE) as r, sender(place / "log.sock") as program:
         program.send(b"one")
@@ -263,6 +275,8 @@ def test_a_log_that_hangs_costs_lines_and_no_service(place, house):
             heard = drain(log)
             with connect(place / "from"), accept(server):
                 eventually(lambda: heard.extend(drain(log)) or any(b"lines of this log were lost" in line for line in heard))
+            eventually(lambda: heard.extend(drain(log)) or heard[-1].endswith(b" back"))
+            assert sum(b"lines of this log were lost" in line for line in heard) == 1
 
 
 def test_standard_error_that_nobody_reads_costs_lines_and_no_service(place):

@@ -9,6 +9,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -455,6 +456,14 @@ def test_a_command_for_each_client(place):
         r.terminate()
         assert r.wait(10) == 0
         assert "accepted 5 active 0" in r.log()
+
+
+def test_a_command_has_its_signals_as_usual(place):
+    """The relay blocks those that end it, and ignores SIGPIPE: programs that are written for a shell's pipes wait for that one."""
+    with relay(place, f"unix://{place}/from", "exec:/bin/cat", "/proc/self/status"):
+        said = dict(line.split(":\t") for line in ask(place / "from").decode().splitlines() if line.startswith("Sig"))
+    assert int(said["SigBlk"], 16) == 0
+    assert int(said["SigIgn"], 16) >> signal.SIGPIPE - 1 & 1 == 0
 
 
 def test_commands_at_once_and_their_ends(place):
