@@ -301,6 +301,26 @@ def test_descriptors_that_come_back_are_used_at_once(quiet, server, stack):
     assert calls.index("close(") < calls.index("socket(") and "socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0) = -1" not in calls
 
 
+@pytest.mark.parametrize("threads, conversations", [(1, 1), (2, 4)])
+def test_a_door_is_tried_at_once_as_well(quiet, server, stack, threads, conversations):
+    """Whichever thread's conversation has ended, of several: no wait is over in between."""
+    r = quiet("--threads", str(threads))
+    talks = [r.converse(server, stack) for _ in range(conversations)]
+    limits = resource.prlimit(r.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(r.pid, resource.RLIMIT_NOFILE, (len(descriptors(r.pid)), limits[1]))
+    client = stack.enter_context(connect(r.place / "from"))
+    client.sendall(b"words")
+    time.sleep(2.5)  # the pauses are long by now
+    begun = len(r.lines())
+    for end in talks[-1]:
+        end.close()
+    assert take(stack.enter_context(accept(server)), 5) == b"words"
+    lines = r.lines()[begun:]
+    closed = next(number for number, line in enumerate(lines) if "close(" in line)
+    accepted = next(number for number, line in enumerate(lines) if "accept" in line and "= -1" not in line and number > closed)
+    assert not [line for line in lines[closed:accepted] if "epoll_wait" in line and line.endswith(" = 0")]
+
+
 def test_refused_clients(quiet, server, stack):
     r = quiet("--allow", "uid=%d" % (os.getuid() + 1))
     for _ in range(100):
