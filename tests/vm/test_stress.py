@@ -13,6 +13,26 @@ FULL = os.environ.get("VIRTSOCK_STRESS_FULL") == "1"
 PATIENCE = 900 if FULL else 180
 PORT = 7500
 DEFAULT = 22099
+CROWD = """
+import collections, os, select, socket, sys
+count, port = map(int, sys.argv[1:])
+crowd = [socket.socket(socket.AF_VSOCK) for _ in range(count)]
+for client in crowd:
+    client.setblocking(False)
+    client.connect_ex((1, port))
+told = collections.Counter()
+for client in crowd:
+    select.select([], [client], [], 60)
+    client.settimeout(60)
+    try:
+        if code := client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(code, os.strerror(code))
+        client.sendall(b"ten bytes.")
+        client.shutdown(socket.SHUT_WR)
+        told["answered" if client.makefile("rb").read().startswith(b"ten bytes.") else "not answered"] += 1
+    except OSError as error:
+        told[error.strerror] += 1
+print(*(f"{told[one]} {one}" for one in sorted(told)))"""
 
 
 def serve(machine, *words):
@@ -59,6 +79,15 @@ def test_long_runs_within_a_guest(loopback_vm):
         succeeds(loopback_vm, "-c", "1", "-p", "10", "-i", "10", "-l", "100000000" if FULL else "20000000", connections=10)
         many = 10000 if FULL else 500
         succeeds(loopback_vm, "-c", "1", "-p", "10", "-i", str(many), "-l", "1000", connections=many)
+
+
+@pytest.mark.parametrize("words", [("stress", "-s"), ("cat", "-l", "--echo"), ("echo", "-s")], ids=" ".join)
+def test_a_crowd_is_served(loopback_vm, words):
+    """Where the queue is full, AF_VSOCK refuses: 500 who come at once find room, and each is answered."""
+    with loopback_vm.start([str(TOOL), *words, "-v", f"vsock://:{PORT + 1}"]) as server:
+        server.expect("listening on")
+        done = loopback_vm.run(f"python3 -ISc '{CROWD}' 500 {PORT + 1}", PATIENCE)
+        assert (done.code, done.text) == (0, "500 answered\n"), done.text[-2000:]
 
 
 def test_nobody_listens(loopback_vm):
