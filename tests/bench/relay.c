@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * `virtsock relay` beside a splice loop written by hand and beside socat: throughput of one connection, and connections a second. Both ends
- * are here, in C; each relay is a process of its own, and they take turns round by round. Goals: 0.97 of the hand's rate; 2 times socat's
- * between UNIX sockets, no less than it from UNIX to TCP; 3 times its connections. `relay [ROUNDS] [MIB] [CONNECTIONS]`; VIRTSOCK_TOOL names
- * the command.
+ * `virtsock relay` beside a splice loop written by hand and beside socat: throughput of one connection, and connections
+ * a second. Both ends are here, in C; each relay is a process of its own, and they take turns round by round.
+ * `relay [ROUNDS] [MIB] [CONNECTIONS] [RUNS]`: a ratio is judged by the median of the runs, and what misses its goal
+ * ends with OVER. VIRTSOCK_TOOL names the command.
  */
 #include "bench.h"
 
@@ -231,37 +231,68 @@ static void tell(const char *name, const char *unit, double rate, double scale, 
     printf("  %s %.0f %s, %.2f s of processor for a %s", name, rate, unit, seconds, scale > 1 ? "GB" : "1000");
 }
 
-/* first: HAND, or OURS where the hand's loop, of one direction, cannot. */
-static void measure(const char *what, int first, bool tcp, int rounds, int64_t amount, double (*round)(int, int, int64_t), const char *unit,
-                    double scale)
+/* What is measured. of: the least of the hand's and of socat's rate that the goal is; 0: none. The hand's loop, of one
+ * direction, is left out then. */
+static const struct row {
+    const char *what, *unit;
+    double      scale, of[RELAYS];
+    double (*round)(int, int, int64_t);
+    bool        tcp, connections;
+} rows[] = {
+    { "unix to unix", "MB/s", 1e6, { [HAND] = 0.95, [SOCAT] = 3 }, round_of_bytes, false, false },
+    { "unix to tcp", "MB/s", 1e6, { [HAND] = 0.95, [SOCAT] = 1 }, round_of_bytes, true, false },
+    { "connections, unix to unix", "a second", 1, { [SOCAT] = 5 }, round_of_connections, false, true },
+};
+
+#define ROWS (sizeof rows / sizeof *rows)
+
+static int first_of(const struct row *row)
 {
-    double *times[RELAYS], rate[RELAYS], used[RELAYS], moved = (double)amount * (rounds + 1.0 / 16);
-    int     listener[RELAYS];
-    pid_t   relay[RELAYS];
+    return row->of[HAND] > 0 ? HAND : OURS;
+}
+
+/* The rate of each, and what it takes of processors for 1000 of them. */
+static void measure(const struct row *row, int rounds, int64_t amount, double rate[RELAYS], double used[RELAYS])
+{
+    const double moved = (double)amount * (rounds + 1.0 / 16);
+    const int    first = first_of(row);
+    double      *times[RELAYS];
+    int          listener[RELAYS];
+    pid_t        relay[RELAYS];
 
     bench_times(times, RELAYS, rounds);
     for (int i = first; i < RELAYS; i++) {
-        listener[i] = target_listen(tcp, i);
-        relay[i] = start(i, tcp);
-        round(i, listener[i], amount / 16 + 1);
+        listener[i] = target_listen(row->tcp, i);
+        relay[i] = start(i, row->tcp);
+        row->round(i, listener[i], amount / 16 + 1);
     }
     for (int r = 0; r < rounds; r++)
         for (int i = first; i < RELAYS; i++)
-            times[i][r] = round(i, listener[i], amount);
+            times[i][r] = row->round(i, listener[i], amount);
     for (int i = first; i < RELAYS; i++) {
-        rate[i] = (double)amount / (bench_median(times[i], rounds) / 1e9) / scale;
-        used[i] = stop(relay[i]) / (moved / (scale * 1000));
+        rate[i] = (double)amount / (bench_median(times[i], rounds) / 1e9) / row->scale;
+        used[i] = stop(relay[i]) / (moved / (row->scale * 1000));
         close(listener[i]);
         unlink(from[i]);
         unlink(to[i]);
     }
     for (int i = 0; i < RELAYS; i++)
         free(times[i]);
-    printf("%s:\n", what);
-    for (int i = first; i < RELAYS; i++) {
-        tell(names[i], unit, rate[i], scale, used[i]);
+}
+
+/* A run of a row, and what each ratio is. */
+static void run(const struct row *row, int rounds, int64_t amount, double ratio[RELAYS])
+{
+    double rate[RELAYS], used[RELAYS];
+
+    measure(row, rounds, amount, rate, used);
+    printf("%s:\n", row->what);
+    for (int i = first_of(row); i < RELAYS; i++) {
+        ratio[i] = rate[OURS] / rate[i];
+        tell(names[i], row->unit, rate[i], row->scale, used[i]);
         if (i != OURS)
-            printf("; virtsock has %.2f of its rate, and takes %.2f of its processor time", rate[OURS] / rate[i], used[OURS] / used[i]);
+            printf("; virtsock has %.2f of its rate, and takes %.2f of its processor time", ratio[i],
+                   used[OURS] / used[i]);
         putchar('\n');
     }
     fflush(stdout);
@@ -269,12 +300,26 @@ static void measure(const char *what, int first, bool tcp, int rounds, int64_t a
 
 int main(int argc, char **argv)
 {
-    const int rounds = bench_count(argc, argv, 1, 15), mib = bench_count(argc, argv, 2, 512), connections = bench_count(argc, argv, 3, 1000);
+    const int rounds = bench_count(argc, argv, 1, 15), mib = bench_count(argc, argv, 2, 512);
+    const int connections = bench_count(argc, argv, 3, 1000), runs = bench_count(argc, argv, 4, 1);
+    double   *ratios[ROWS * RELAYS], ratio[RELAYS];
 
     MUST(mkdtemp(directory) != NULL);
-    measure("unix to unix", HAND, false, rounds, (int64_t)mib << 20, round_of_bytes, "MB/s", 1e6);
-    measure("unix to tcp", HAND, true, rounds, (int64_t)mib << 20, round_of_bytes, "MB/s", 1e6);
-    measure("connections, unix to unix", OURS, false, rounds, connections, round_of_connections, "a second", 1);
+    bench_times(ratios, ROWS * RELAYS, runs);
+    for (int r = 0; r < runs; r++)
+        for (size_t i = 0; i < ROWS; i++) {
+            run(&rows[i], rounds, rows[i].connections ? connections : (int64_t)mib << 20, ratio);
+            for (int one = first_of(&rows[i]); one < RELAYS; one++)
+                ratios[i * RELAYS + (size_t)one][r] = ratio[one];
+        }
+    for (size_t i = 0; i < ROWS * RELAYS; i++) {
+        const double goal = rows[i / RELAYS].of[i % RELAYS], had = bench_median(ratios[i], runs);
+
+        if (goal > 0)
+            printf("%s, beside %s: %.2f (at least %.2f)%s\n", rows[i / RELAYS].what, names[i % RELAYS], had, goal,
+                   had < goal ? " OVER" : "");
+        free(ratios[i]);
+    }
     rmdir(directory);
     return 0;
 }
