@@ -110,13 +110,17 @@ def test_what_comes_back_is_the_same(place, folder):
         eventually(lambda: AGAIN in r.log())
 
 
-def test_what_comes_back_in_another_folder_is_watched_there(place, folder):
+@pytest.mark.parametrize("sees", ["it go", "it there again"])
+def test_what_comes_back_in_another_folder_is_watched_there(place, folder, sees):
     """The folder was made anew, under the same name, and moves away later."""
     with listener(place / "to") as server, relay(place, f"unix://{folder}/s", f"unix://{place}/to") as r:
+        if sees != "it go":
+            r.send_signal(signal.SIGSTOP)
         os.rename(folder / "s", place / "s")
         folder.rmdir()
         folder.mkdir()
         os.rename(place / "s", folder / "s")
+        r.send_signal(signal.SIGCONT)
         time.sleep(1)
         assert "removed" not in r.log()
         talk(folder / "s", server)

@@ -205,6 +205,13 @@ static void watch_place(struct door *door)
     lookout.heard = true;               /* it may have gone before it was watched */
 }
 
+/* Watched anew first: a folder on the way may be another one by now. */
+static bool still_stands(const struct place *place)
+{
+    place_watch(lookout.fd, place);
+    return place_is_there(place);
+}
+
 /* Those who wait at the one that was removed come first. */
 static void make_again(struct door *door, int64_t now_us)
 {
@@ -212,9 +219,8 @@ static void make_again(struct door *door, int64_t now_us)
     virtsock_listener       *fresh;
     virtsock_error           err;
 
-    if (place_is_there(&door->place)) {
+    if (still_stands(&door->place)) {
         door->missing = false;
-        place_watch(lookout.fd, &door->place);
         return;
     }
     open_door(door);
@@ -241,7 +247,7 @@ static void make_again(struct door *door, int64_t now_us)
 
 static void look_at_place(struct door *door, int64_t now_us)
 {
-    if (door->source == NULL || door->missing || door->place.path[0] == '\0' || place_is_there(&door->place))
+    if (door->source == NULL || door->missing || door->place.path[0] == '\0' || still_stands(&door->place))
         return;
     door->missing = !door->source->shared;
     door->again_us = now_us + MOVES_US;
