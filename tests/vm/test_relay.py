@@ -36,7 +36,7 @@ def test_every_pair_with_vsock(loopback_vm):
 
 
 def test_idle_connections(vm_logs):
-    """Ten thousand in under 64 MiB of the relay's memory, fewer in as much less, by threads that can be counted on a hand."""
+    """Ten thousand in under 16 MiB of the relay's memory, fewer in as much less, by threads that can be counted on a hand."""
     try:
         guest = qemu.boot("idle", lab.LOOPBACK, vm_logs, memory=1536, cpus=2)
     except lab.Missing as reason:
