@@ -87,6 +87,16 @@ def talk(path, server, data=b"hello"):
         assert take(client, len(data)) == data
 
 
+def test_a_pidfile_that_cannot_be_written_leaves_no_other(place, need):
+    """It is written beside its name, which it takes then."""
+    need(shutil.which("strace"), "strace is not installed")
+    trace = ["strace", "-f", "-o", "/dev/null", "-e", "inject=ftruncate:error=ENOSPC"]
+    words = "--pidfile", str(place / "pid"), f"unix://{place}/from", f"unix://{place}/to"
+    done = subprocess.run([*trace, TOOL, "relay", *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "No space left on device" in done.stderr
+    assert list(place.glob("pid.*")) == []
+
+
 # --- Descriptors ------------------------------------------------------------------------------------------------------
 
 

@@ -253,6 +253,8 @@ static int write_number(const char *at, int flags, const char *path)
     close(fd);
     if (code == 0)
         own(path, &status);
+    else if (flags & O_EXCL)            /* this process has made it, in vain */
+        unlink(at);
     return code;
 }
 
