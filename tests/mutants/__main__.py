@@ -276,6 +276,8 @@ def verdict_on(tree: Tree, change: Change, text: str, before: str, known: Known)
         while True:
             without = [f"--deselect={item}" for item in [*known.unfit.get(tree.build, []), *flaky]]
             outcome = tree.test([*shlex.split(step), *without], known.soon, stop=True, order=known.order(change.file))
+            if not outcome.failed and outcome.code not in (0, 5):       # 5: none is left of this step
+                return f"pytest ended with {outcome.code}: {step}"
             if not outcome.failed:
                 break
             item = outcome.failed[0]
