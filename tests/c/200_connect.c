@@ -752,8 +752,10 @@ static virtsock_address *unix_address_of_length(size_t length)
 /* Nothing tells when there is room. So a wait for it asks soon at first, and later twenty times a second. */
 TEST(a_full_backlog_is_looked_at_seldom)
 {
+    if (!test_is_unix())
+        SKIP("of UNIX sockets");
     virtsock_options  *one = with(VIRTSOCK_OPTION_BACKLOG, 1), *o = with(VIRTSOCK_OPTION_CONNECT_TIMEOUT, 0);
-    virtsock_address  *a;
+    virtsock_address  *a = test_parse(test_address());
     virtsock_listener *l;
     virtsock_stream   *s[8], *t, *accepted;
     virtsock_error     e = { 0 };
@@ -761,9 +763,6 @@ TEST(a_full_backlog_is_looked_at_seldom)
     int64_t            until;
     int                n = 0, looks = 0, events, ms;
 
-    if (!test_is_unix())
-        SKIP("of UNIX sockets");
-    a = test_parse(test_address());
     CHECK_OK(virtsock_listen(&l, a, one, &e), e);
     while (n < 8 && virtsock_connect(&s[n], a, o, &e) == VIRTSOCK_OK)
         n++;
@@ -1293,14 +1292,14 @@ TEST(rules_admit_and_refuse)
 /* proves: L12 */
 TEST(a_crowd_of_refused_clients_does_not_hold_accept)
 {
+    if (test_is_tcp())
+        SKIP("TCP knows nothing that rules name");
     virtsock_options  *o = virtsock_options_new();
     virtsock_address  *a = test_parse(test_address());
     virtsock_listener *l;
     virtsock_stream   *s[100], *t;
     virtsock_error     e = { 0 };
 
-    if (test_is_tcp())
-        SKIP("TCP knows nothing that rules name");
     CHECK_OK(virtsock_options_allow(o, test_is_vsock() ? "7" : test_is_hyperv() ? "parent" : "uid=4294967294", &e), e);
     CHECK_OK(virtsock_listen(&l, a, o, &e), e);
     for (int i = 0; i < 100; i++)
