@@ -14,7 +14,7 @@ from test_relay import accept, activated, connect, listener, place, relay  # noq
 from test_relay_ends import take
 from test_relay_service import talk, traced
 from test_relay_words import other_group
-from test_tools import eventually
+from test_tools import TOOL, eventually
 
 AGAIN = ": the socket was removed, and was made again"
 NOT_YET = ": the socket was removed, and cannot be made again yet: "
@@ -186,6 +186,10 @@ def test_none_is_made_in_the_end(place, folder):
         assert r.wait(10) == 0
 
 
+QUIET = pytest.mark.skipif("tsan" in TOOL, reason="ThreadSanitizer has a thread of its own, which sleeps again and again")
+
+
+@QUIET
 def test_it_costs_nothing(place, need):
     """That it is looked for: nothing is asked while nothing happens, whatever others do in its folder."""
     need(shutil.which("strace"), "strace is not installed")
@@ -200,6 +204,7 @@ def test_it_costs_nothing(place, need):
         assert (place / "trace").read_text().count("\n") - before == 0
 
 
+@QUIET
 def test_it_costs_nothing_once_it_was_made_again(place, folder, need):
     need(shutil.which("strace"), "strace is not installed")
     with traced(place, [], f"unix://{folder}/s", f"unix://{place}/to"):
