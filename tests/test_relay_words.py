@@ -580,6 +580,32 @@ def test_a_socket_s_group(place, mode, bits):
         assert [((place / name).stat().st_gid, (place / name).stat().st_mode & 0o777) for name in "cd"] == [(group, 0o666), (os.getegid(), 0o600)]
 
 
+@pytest.mark.skipif(other_group() is None, reason="this user is in one group alone")
+@pytest.mark.parametrize("bits, given", [(0o700, True), (0o1777, True), (0o777, False)])
+def test_a_group_without_proc(place, need, bits, given):
+    """As in a chroot, by strace: where nobody else moves what this user has in that folder, it is given all the same."""
+    need(shutil.which("strace"), "strace is not installed")
+    at = place / "in"
+    at.mkdir()
+    at.chmod(bits)
+    words = "cat", "-l", "--echo", "--group", str(other_group()), f"unix://{at}/s"
+    trace = ["strace", "-f", "-o", str(place / "trace"), "-e", "inject=chmod,fchmodat2:error=ENOENT"]
+    if subprocess.run([*trace, "true"], capture_output=True).returncode != 0:
+        trace[-1] = "inject=chmod:error=ENOENT"  # a strace that does not know the other
+    with open(place / "log", "wb") as err, subprocess.Popen([*trace, TOOL, *words], stderr=err) as process:
+        try:
+            eventually(lambda: process.poll() is not None or ((at / "s").exists() and (at / "s").stat().st_mode & 0o777 == 0o660))
+            assert (process.poll() is None) == given, (place / "log").read_text()
+            if given:
+                assert (at / "s").stat().st_gid == other_group()
+            else:
+                assert process.returncode == 1 and "not supported" in (place / "log").read_text()
+            assert "INJECTED" in (place / "trace").read_text()
+        finally:
+            if process.poll() is None:
+                os.kill(int((place / "trace").read_text().split()[0]), signal.SIGTERM)  # strace ends with it
+
+
 @pytest.mark.parametrize("words, code, said", [
     ("relay --group nobody-has-that unix:///a unix:///b", 2, "knows no such group"),
     ("relay --group 99999999999 unix:///a unix:///b", 2, "knows no such group"),
