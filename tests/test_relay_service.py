@@ -259,6 +259,17 @@ def test_a_pid_file_is_0600_from_birth(place, need):
     assert re.search(rf'"{place}/pid\.\d+", \S+O_EXCL\S+, 0600\)', (place / "trace").read_text())
 
 
+def test_no_socket_can_be_taken_along(place, need):
+    """By a program that another thread starts in the moment after it was made."""
+    need(shutil.which("strace"), "strace is not installed")
+    words = f"syslog:{place}/log.sock", f"unix://{place}/to"
+    with traced(place, ["-e", "trace=socket,socketpair"], *words):
+        pass
+    calls = [line for line in (place / "trace").read_text().splitlines() if "socket(" in line or "socketpair(" in line]
+    assert any("socketpair(" in line for line in calls) and any("SOCK_DGRAM" in line for line in calls)
+    assert [line for line in calls if "SOCK_CLOEXEC" not in line] == []
+
+
 @pytest.mark.parametrize("writes", ["as we do", "over it"])
 def test_the_pid_file_of_the_next_instance_stays(place, writes):
     """Which has begun while this one still drains."""

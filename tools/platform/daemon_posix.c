@@ -111,16 +111,34 @@ bool daemon_listens(virtsock_fd fd)
 
 const bool daemon_has_pairs = true;
 
+#ifdef SOCK_CLOEXEC
+
+static bool make_pair(int fd[2])
+{
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) == 0;
+}
+
+#else
+
+static bool make_pair(int fd[2])
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) != 0)
+        return false;
+    for (int i = 0; i < 2; i++)
+        fcntl(fd[i], F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+#endif
+
 bool daemon_pair(virtsock_fd pair[2])
 {
     int fd[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) != 0)
+    if (!make_pair(fd))
         return false;
-    for (int i = 0; i < 2; i++) {
-        fcntl(fd[i], F_SETFD, FD_CLOEXEC);
+    for (int i = 0; i < 2; i++)
         pair[i] = fd[i];
-    }
     return true;
 }
 

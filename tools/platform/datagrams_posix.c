@@ -30,6 +30,16 @@
 #define AGAIN_US    1000000             /* until a socket that could not be made is tried again */
 #define LOOK_MS     10000               /* between looks at a place, where nobody tells */
 
+#ifdef SOCK_CLOEXEC
+
+/* In no moment could a program that another thread starts take it along. */
+static int datagram_socket(void)
+{
+    return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+#else
+
 static int datagram_socket(void)
 {
     int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -38,6 +48,8 @@ static int datagram_socket(void)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     return fd;
 }
+
+#endif
 
 /* False: it does not fit. */
 static bool name_socket(struct sockaddr_un *at, socklen_t *size, const char *path)
