@@ -283,5 +283,10 @@ void datagrams_end(struct datagrams *from)
 
 void datagrams_remove(struct datagrams *from)
 {
-    place_remove(&from->place);
+    struct place place;
+
+    pthread_mutex_lock(&forwarded.lock);        /* another thread may make it again just now */
+    place = from->place;
+    pthread_mutex_unlock(&forwarded.lock);
+    place_remove(&place);
 }
