@@ -466,6 +466,16 @@ def test_a_command_has_its_signals_as_usual(place):
     assert int(said["SigIgn"], 16) >> signal.SIGPIPE - 1 & 1 == 0
 
 
+def test_whoever_starts_it_ignores_ends_of_children(place):
+    """Such a process, and what it starts, would hear of none: no exit code, and a number that is another's by then."""
+    ignore = lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # noqa: E731
+    code = "import signal, sys; print(signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL, flush=True); sys.exit(7)"
+    with relay(place, f"unix://{place}/from", f"exec:{sys.executable}", "-c", code, preexec_fn=ignore) as r:
+        assert ask(place / "from") == b"True\n"
+        eventually(lambda: "ended with exit code" in r.log())
+        assert "ended with exit code 7" in r.log()
+
+
 def test_commands_at_once_and_their_ends(place):
     """Each end is awaited: none is left as a zombie; one that is killed, or fails, is told, and the next client served."""
     code = "import sys, os, signal; os.write(1, b'+'); word = sys.stdin.readline(); sys.exit(int(word)) if word.strip() != 'k' else os.kill(os.getpid(), 9)"

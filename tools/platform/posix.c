@@ -33,6 +33,7 @@ void tool_start(void)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode[fd]) != fd)
             abort();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);           /* who ignores it, as a starter may have, hears of no child's end */
 }
 
 int64_t tool_now_us(void)
