@@ -216,6 +216,27 @@ def test_it_costs_nothing_once_it_was_made_again(place, folder, need):
         assert (place / "trace").read_text().count("\n") - before == 0
 
 
+def test_one_that_cannot_be_watched_is_made_again_later(place, folder, need):
+    """By strace: the system has no room for one more in the loop, once."""
+    need(shutil.which("strace"), "strace is not installed")
+    words = "--threads", "1", f"unix://{folder}/s", f"unix://{place}/to"
+    with traced(place, ["-e", "trace=epoll_ctl"], *words):
+        pass
+    calls = sum("EPOLL_CTL_ADD" in line for line in (place / "trace").read_text().splitlines())
+    (place / "pid").unlink(missing_ok=True)
+    options = "-e", "trace=epoll_ctl", "-e", f"inject=epoll_ctl:error=ENOSPC:when={calls + 2}"  # the one before forgets
+    with listener(place / "to") as server, traced(place, options, *words):
+        (folder / "s").unlink()
+        eventually(lambda: "INJECTED" in (place / "trace").read_text())
+        injected = next(line for line in (place / "trace").read_text().splitlines() if "INJECTED" in line)
+        assert "EPOLL_CTL_ADD" in injected
+        eventually(lambda: AGAIN in (place / "log").read_text())
+        time.sleep(1.5)
+        for _ in range(2):
+            talk(folder / "s", server)
+        assert NOT_YET in (place / "log").read_text()
+
+
 def test_it_is_noticed_by_one_that_was_stopped(place, folder):
     with listener(place / "to") as server, relay(place, f"unix://{folder}/s", f"unix://{place}/to") as r:
         r.send_signal(signal.SIGSTOP)

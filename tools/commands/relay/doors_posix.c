@@ -212,6 +212,14 @@ static bool still_stands(const struct place *place)
     return place_is_there(place);
 }
 
+/* Once, however often it is tried. */
+static void complain(struct door *door, const char *why)
+{
+    if (!door->complained)
+        report_line("%s: the socket was removed, and cannot be made again yet: %s", door->source->rule->from.text, why);
+    door->complained = true;
+}
+
 /* Those who wait at the one that was removed come first. */
 static void make_again(struct door *door, int64_t now_us)
 {
@@ -228,20 +236,21 @@ static void make_again(struct door *door, int64_t now_us)
     if (door->source == NULL || door->full || door->due_us != INT64_MAX)
         return;
     if (virtsock_listen(&fresh, rule->from.address, rule->listening, &err) != VIRTSOCK_OK) {
-        if (!door->complained)
-            report_line("%s: the socket was removed, and cannot be made again yet: %s", rule->from.text, err.message);
-        door->complained = true;
+        complain(door, err.message);
         return;
     }
     /* It says so if it cannot: then the socket is its owner's alone. */
     peer_give_group(rule->from.address, rule->limits.group, rule->limits.mode);
     loop_forget(relay.worker[0]->loop, &door->watch);
+    if (!loop_watch(relay.worker[0]->loop, &door->watch, virtsock_listener_fd(fresh), LOOP_RECV)) {
+        virtsock_listener_free(fresh);          /* nobody would be served there */
+        complain(door, "the system has no room to watch it");
+        return;
+    }
     virtsock_listener_free(door->source->listener);
     door->source->listener = fresh;
     door->missing = door->complained = false;
     watch_place(door);
-    if (!loop_watch(relay.worker[0]->loop, &door->watch, virtsock_listener_fd(fresh), LOOP_RECV))
-        door->due_us = now_us + AGAIN_US;
     report_line("%s: the socket was removed, and was made again", rule->from.text);
 }
 
