@@ -621,7 +621,13 @@ def test_a_group_without_proc(place, need, bits, given):
     ("relay --group 99999999999 unix:///a unix:///b", 2, "knows no such group"),
     ("relay --group 0 tcp://127.0.0.1:1 unix:///b", 2, "--group is for unix:///PATH"),
     ("relay --group 0 unix://@a unix:///b", 2, "--group is for unix:///PATH"),
-    ("cat -l --group 0 vsock-mux://:52/a", 1, "--group is for unix:///PATH"),
+    ("cat -l --group 0 vsock-mux://:52/a", 2, "--group is for unix:///PATH"),
+    ("cat -l --echo --group 0 unix://@a", 2, "--group is for unix:///PATH"),
+    ("cat -l --echo --mode 600 unix://@a", 2, "--mode is for a file"),
+    ("echo -s --group nobody-has-that unix:///a", 2, "knows no such group"),
+    ("stress -s --group nobody-has-that unix:///a", 2, "knows no such group"),
+    ("bench -s --group nobody-has-that unix:///a", 2, "knows no such group"),
+    ("stress -s unix:///no/such/folder/a", 1, "no such directory"),
     ("cat --group 0 unix:///a", 2, "--group is for listening"),
 ])
 def test_groups_that_cannot_be(words, code, said):

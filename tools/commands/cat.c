@@ -180,9 +180,10 @@ static int wait_for_client(const virtsock_address *address)
     virtsock_stream   *stream;
     virtsock_status    status;
     virtsock_error     err;
+    int                code = peer_listen(&listener, address);
 
-    if (peer_listen(&listener, address, &err) != VIRTSOCK_OK)
-        return EXIT_FAILED;
+    if (code != EXIT_DONE)
+        return code;
     status = virtsock_accept(&stream, listener, -1, &err);
     tool_on_stop(NULL, NULL);
     virtsock_listener_free(listener);

@@ -322,29 +322,24 @@ static void stop(void *listener)
     virtsock_listener_close(listener, NULL);
 }
 
-virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *address, virtsock_error *err)
+int peer_listen(virtsock_listener **out, const virtsock_address *address)
 {
-    virtsock_status status;
+    virtsock_error err;
+    int            code;
 
-    if (peer_settings.mode != ARG_UNSET && peer_is_abstract(address)) {
-        *err = (virtsock_error){ .status = VIRTSOCK_E_INVALID };
-        report_usage("--mode is for a file: of an abstract name --allow says who may connect");
-        return err->status;
-    }
-    if (peer_check_group(address, peer_settings.group) != EXIT_DONE)
-        return err->status = VIRTSOCK_E_INVALID;
-    status = virtsock_listen(out, address, options, err);
-    if (status != VIRTSOCK_OK) {
-        report_error(err);
-        return status;
-    }
-    if (peer_give_group(address, peer_settings.group, peer_settings.mode) != EXIT_DONE) {
+    if (peer_settings.mode != ARG_UNSET && peer_is_abstract(address))
+        return report_usage("--mode is for a file: of an abstract name --allow says who may connect");
+    if ((code = peer_check_group(address, peer_settings.group)) != EXIT_DONE)
+        return code;
+    if (virtsock_listen(out, address, options, &err) != VIRTSOCK_OK)
+        return report_error(&err);
+    if ((code = peer_give_group(address, peer_settings.group, peer_settings.mode)) != EXIT_DONE) {
         virtsock_listener_free(*out);
-        return err->status = VIRTSOCK_E_DENIED;
+        return code;
     }
     tool_on_stop(stop, *out);           /* before anybody hears of it: who reads where it listens may end it at once */
     tell_where(*out, address);
-    return VIRTSOCK_OK;
+    return EXIT_DONE;
 }
 
 /* --- Talking ----------------------------------------------------------------------------------------------------------- */

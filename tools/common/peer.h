@@ -67,9 +67,9 @@ int64_t peer_took_ns(void);
 /* The same, and tells of nothing; from any thread. */
 virtsock_status peer_connect_quietly(virtsock_stream **out, const virtsock_address *address, virtsock_error *err);
 
-/* Listens with the user's options; says where, if asked or if the system chose, or why not. From then on a signal that asks the program to end
- * closes the listener, until tool_on_stop(NULL, NULL). */
-virtsock_status peer_listen(virtsock_listener **out, const virtsock_address *address, virtsock_error *err);
+/* Listens with the user's options; says where, if asked or if the system chose, or why not, as the exit code does. From
+ * then on a signal that asks the program to end closes the listener, until tool_on_stop(NULL, NULL). */
+int peer_listen(virtsock_listener **out, const virtsock_address *address);
 
 /* What became of a peer that has ended its sending, once all that it sent was received, or is not wanted: it takes no more either, and left
  * in order, or it broke what was sent to it. THERE, too, where the system does not tell before the next send. */

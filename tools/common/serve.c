@@ -136,10 +136,10 @@ static void attend_echo(virtsock_stream *stream, unsigned number, const void *by
 int serve(const virtsock_address *address, const char *bye)
 {
     virtsock_listener *listener;
-    virtsock_error     err;
+    int                code = peer_listen(&listener, address);
 
-    if (peer_listen(&listener, address, &err) != VIRTSOCK_OK)
-        return EXIT_FAILED;
+    if (code != EXIT_DONE)
+        return code;
     serve_clients(listener, attend_echo, bye);
     tool_on_stop(NULL, NULL);
     virtsock_listener_free(listener);

@@ -186,7 +186,7 @@ static void attend(virtsock_stream *stream, unsigned number, const void *unused)
 
 int bench_serve(const virtsock_address *address, const struct bench_server *settings)
 {
-    virtsock_error err;
+    int code;
 
     server.set = *settings;
     server.clients = settings->clients;
@@ -194,8 +194,8 @@ int bench_serve(const virtsock_address *address, const struct bench_server *sett
         report_line("out of memory");
         return EXIT_FAILED;
     }
-    if (peer_listen(&server.listener, address, &err) != VIRTSOCK_OK)
-        return EXIT_FAILED;
+    if ((code = peer_listen(&server.listener, address)) != EXIT_DONE)
+        return code;
     serve_clients(server.listener, attend, NULL);
     tool_on_stop(NULL, NULL);
     if (settings->clients > 0 && server.clients <= 0)

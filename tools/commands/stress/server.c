@@ -191,14 +191,13 @@ static bool serve_all(virtsock_listener *listener)
 int stress_server(void)
 {
     virtsock_listener *listener;
-    virtsock_error     err;
     bool               served_all;
     int                code;
 
     if (stress.address == NULL)
         return stress_datagram_server();
-    if (peer_listen(&listener, stress.address, &err) != VIRTSOCK_OK)
-        return EXIT_FAILED;
+    if ((code = peer_listen(&listener, stress.address)) != EXIT_DONE)
+        return code;
     tool_on_stop(stop, listener);
     served_all = serve_all(listener);
     wait_for_room(1);
