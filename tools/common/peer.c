@@ -89,6 +89,15 @@ virtsock_options *peer_made_options(void)
 
 /* --- Addresses --------------------------------------------------------------------------------------------------------- */
 
+bool peer_is_scheme(const char *text, size_t size, const char *scheme)
+{
+    size_t i = 0;
+
+    while (i < size && (text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]) == scheme[i])
+        i++;
+    return i == size && scheme[i] == '\0';
+}
+
 /* Where a port belongs in a text that has none, just after an empty `:` too; NULL: it has one, or is of another kind. */
 static const char *port_place(const char *text)
 {
@@ -96,9 +105,7 @@ static const char *port_place(const char *text)
     const char *rest = strstr(text, "://"), *end, *colon;
 
     for (size_t i = 0; rest != NULL && i < sizeof schemes / sizeof *schemes; i++) {
-        size_t n = strlen(schemes[i]);
-
-        if (n != (size_t)(rest - text) || strncmp(text, schemes[i], n) != 0)
+        if (!peer_is_scheme(text, (size_t)(rest - text), schemes[i]))
             continue;
         rest += 3;
         end = rest + strcspn(rest, "/?");

@@ -43,6 +43,9 @@ int peer_options(bool listening);
 /* What it made of them; the tool's whole life. */
 virtsock_options *peer_made_options(void);
 
+/* A scheme's name, which may be in any case. */
+bool peer_is_scheme(const char *text, size_t size, const char *scheme);
+
 /* An address as the user wrote it, with default_port where it names none, and says so. EXIT_DONE, or it was said why not. */
 int peer_address(virtsock_address **out, const char *text, uint32_t default_port);
 

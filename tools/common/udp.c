@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/peer.h"
 #include "common/report.h"
 #include "virtsock.h"
 
 bool udp_is(const char *text)
 {
-    return strncmp(text, "udp://", 6) == 0;
+    return strstr(text, "://") == text + 3 && peer_is_scheme(text, 3, "udp");
 }
 
 static bool names_no_port(const char *text)

@@ -32,9 +32,10 @@ static void add_text(struct text *t, const char *s)
     add(t, s, strlen(s));
 }
 
-static bool is(const char *s, size_t size, const char *word)
+/* A scheme may be in any case; sock_stress's words are as it has them. */
+static bool is(const char *text, const char *end, const char *word)
 {
-    return strlen(word) == size && memcmp(s, word, size) == 0;
+    return end != NULL ? peer_is_scheme(text, (size_t)(end - text), word) : strcmp(text, word) == 0;
 }
 
 /* host[:port] with what is missing. */
@@ -88,12 +89,12 @@ static int fill(struct text *t, const char *text, const char *mode, bool listeni
     static const char *const words[] = { "vsock", "hvsock", "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6" };
     enum { VSOCK, HVSOCK, INTERNET, END = sizeof words / sizeof *words };
     const char *end = strstr(text, "://"), *rest = end != NULL ? end + 3 : "";
-    size_t      scheme = end != NULL ? (size_t)(end - text) : strlen(text), i = 0;
+    size_t      i = 0;
 
     if (text[strspn(text, "0123456789")] == '\0')
         rest = text;                    /* a CID, or nothing */
     else
-        while (i < END && !is(text, scheme, words[i]))
+        while (i < END && !is(text, end, words[i]))
             i++;
     if (mode != NULL)
         return i == VSOCK ? fill_mode(t, rest, mode) : report_usage("-m %s is for vsock://CID:PORT, a CID, or no address", mode);
