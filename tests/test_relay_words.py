@@ -586,7 +586,7 @@ def test_a_socket_s_group(place, mode, bits):
         eventually(lambda: (place / "b").exists() and (place / "b").stat().st_mode & 0o777 == bits)
         assert (place / "b").stat().st_gid == group and cat.poll() is None
     (place / "rules").write_text(f"unix://{place}/c unix://{place}/to group={group} mode=666\nunix://{place}/d unix://{place}/to\n")
-    with relay(place, "--rules", str(place / "rules")):
+    with relay(place, "--rules", str(place / "rules"), ready=f"listening on unix://{place}/d"):
         assert [((place / name).stat().st_gid, (place / name).stat().st_mode & 0o777) for name in "cd"] == [(group, 0o666), (os.getegid(), 0o600)]
 
 
