@@ -333,7 +333,7 @@ void doors_keep(int64_t now_us)
 int64_t doors_due_us(void)
 {
     const bool keeps = !relay.draining;         /* places, too */
-    int64_t    due_us = keeps ? lookout.due_us : INT64_MAX;
+    int64_t    due_us = !keeps ? INT64_MAX : lookout.heard ? 0 : lookout.due_us;
 
     for (const struct door *door = door_list; door < door_list + door_count; door++) {
         due_us = door->due_us < due_us ? door->due_us : due_us;
