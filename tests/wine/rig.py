@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import warnings
 from pathlib import Path
+from typing import Any
 
 from builds import BUILD
 
@@ -26,6 +27,16 @@ def found(names: tuple[str, ...]) -> str | None:
 def windows(path: Path) -> str:
     """As Windows programs write it; Z: is the root."""
     return "Z:" + str(path).replace("/", "\\")
+
+
+def begun(words: list[str], **how: Any) -> subprocess.CompletedProcess:
+    """A program that came to its end, as `subprocess.run`. Once in some thousand times, on a busy machine, Wine 8 ends with 1 and without a word
+    before it has begun the program, all of which say what they do: it is begun again, once."""
+    done = subprocess.run(words, capture_output=True, check=False, **how)
+    if done.returncode == 1 and not done.stdout and not done.stderr:
+        warnings.warn("Wine began no program, and was asked again", stacklevel=2)
+        done = subprocess.run(words, capture_output=True, check=False, **how)
+    return done
 
 
 class Wine:
@@ -65,17 +76,13 @@ class Wine:
                        timeout=120, check=False)
 
     def raw(self, *words: str | Path, limit: float = LIMIT_S, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run([self.wine, *map(str, words)], env=self.environment | environment, stdin=subprocess.DEVNULL, text=True,
-                              errors="replace", capture_output=True, timeout=limit, check=False)
+        return begun([self.wine, *map(str, words)], env=self.environment | environment, stdin=subprocess.DEVNULL, text=True,
+                     errors="replace", timeout=limit)
 
     def run(self, *words: str | Path, board: Path | None = None, limit: float = LIMIT_S, **environment: str) -> list[str]:
-        """The lines of a program that came to its end, with 0. board: the shim's switchboard. Once in some thousand times, on a busy machine,
-        Wine 8 ends with 1 and without a word before it has begun the program, all of which say what they do: it is begun again, once."""
+        """The lines of a program that came to its end, with 0. board: the shim's switchboard."""
         more = {"WINEPATH": windows(BUILD / "mingw64")} | ({"HVSHIM_DIR": windows(board)} if board else {}) | environment
         done = self.raw(*words, limit=limit, **more)
-        if done.returncode == 1 and not done.stdout and not done.stderr:
-            warnings.warn("Wine began no program, and was asked again", stacklevel=2)
-            done = self.raw(*words, limit=limit, **more)
         lines = done.stdout.splitlines()
         assert lines[-1:] == ["END"] and done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
         return lines

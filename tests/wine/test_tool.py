@@ -21,7 +21,7 @@ import pytest
 from builds import BUILD, TOOL
 
 from .renamed import place
-from .rig import windows
+from .rig import begun, windows
 
 PROGRAM = BUILD / "mingw64" / "tools" / "virtsock.exe"
 BIG = os.urandom(1 << 16) * 256         # 16 MiB
@@ -42,7 +42,7 @@ class Tool:
 
     def run(self, *words, **more):
         more.setdefault("stdin", subprocess.DEVNULL) if "input" not in more else None
-        return subprocess.run([*self.command, *words], env=self.environment, capture_output=True, timeout=LIMIT_S, check=False, **more)
+        return begun([*self.command, *words], env=self.environment, timeout=LIMIT_S, **more)
 
     @contextlib.contextmanager
     def running(self, *words, **more):
